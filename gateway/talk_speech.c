@@ -375,9 +375,13 @@ start_utterance(void *owner, talk_lane *lane)
 	talk_reply *reply = piece->reply;
 	gw_context **context =
 		lane->hedge || piece->kind == MB_ITEM_FILLER ? NULL : &reply->contexts[lane->service];
-	gw_utterance *utterance =
-		gw_utterance_start(reply->talk->client, reply->talk->speak[lane->service], context,
-						   piece->text, piece->length, &events, lane);
+	gw_utterance *utterance;
+
+	/* times that another service told of audio that never came */
+	if (piece->audio.length == 0)
+		piece->n_words = 0;
+	utterance = gw_utterance_start(reply->talk->client, reply->talk->speak[lane->service], context,
+								   piece->text, piece->length, &events, lane);
 
 	lane->within = context == NULL ? NULL : *context;
 	return utterance;

@@ -7,12 +7,11 @@
  *
  * Fuzz with: -max_len=600
  */
+#include "fuzz.h"
 #include "core/conversation/activity.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/text/json_text.h"
 #include "core/web/blot.h"
 

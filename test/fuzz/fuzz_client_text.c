@@ -7,17 +7,9 @@
  * Fuzz with: -max_len=200
  */
 #define _GNU_SOURCE
+#include "fuzz.h"
 #include "../../gateway/base64.c"
 #include "../../gateway/time_text.c"
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

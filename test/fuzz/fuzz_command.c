@@ -10,18 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/command/command_judge.h"
 #include "core/command/command_legacy.h"
 #include "core/command/frame_collector.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static mb_key_state
 key_state(void)
@@ -36,7 +28,7 @@ key_state(void)
 		state.party.tenant[i] = (uint8_t) (0x11 * i);
 		state.party.edge[i] = (uint8_t) (0xff - 0x11 * i);
 	}
-	MUST(mb_command_derive_keys(key, &state.keys) == MB_OK);
+	require(mb_command_derive_keys(key, &state.keys) == MB_OK);
 	return state;
 }
 
@@ -53,26 +45,26 @@ judge(const char *symbols, size_t n)
 
 	if (mb_command_parse(symbols, n, &fields) != MB_FRAME_OK)
 		return;
-	MUST(n == MB_COMMAND_FRAME_LENGTH);
+	require(n == MB_COMMAND_FRAME_LENGTH);
 	mb_command_judge(&fields, symbols, &unknown, &judgement);
-	MUST(judgement.verdict == MB_VERDICT_FORGERY);
+	require(judgement.verdict == MB_VERDICT_FORGERY);
 
 	mb_command_judge(&fields, symbols, &state, &judgement);
 	if (judgement.verdict == MB_VERDICT_ACCEPTED && mb_command_meaningful(&fields.command))
 	{
-		MUST(mb_command_build(&state.keys, &state.party, &fields.command, judgement.counter, NULL,
-							  frame, NULL) == MB_OK);
-		MUST(memcmp(frame, symbols, n) == 0);
+		require(mb_command_build(&state.keys, &state.party, &fields.command, judgement.counter,
+								 NULL, frame, NULL) == MB_OK);
+		require(memcmp(frame, symbols, n) == 0);
 	}
 
 	/* the same fields, signed: accepted once, then a duplicate */
 	if (!mb_command_meaningful(&fields.command))
 		return;
-	MUST(mb_command_build(&state.keys, &state.party, &fields.command, 42, NULL, signed_again,
-						  NULL) == MB_OK);
-	MUST(mb_command_parse(signed_again, MB_COMMAND_FRAME_LENGTH, &fields) == MB_FRAME_OK);
+	require(mb_command_build(&state.keys, &state.party, &fields.command, 42, NULL, signed_again,
+							 NULL) == MB_OK);
+	require(mb_command_parse(signed_again, MB_COMMAND_FRAME_LENGTH, &fields) == MB_FRAME_OK);
 	mb_command_judge(&fields, signed_again, &state, &judgement);
-	MUST(judgement.verdict == MB_VERDICT_ACCEPTED && judgement.counter == 42);
+	require(judgement.verdict == MB_VERDICT_ACCEPTED && judgement.counter == 42);
 	state.digests = (const uint8_t(*)[MB_SHA256_SIZE]) judgement.frame_digest;
 	state.n_digests = 1;
 	state.last_counter = 42;
@@ -80,7 +72,7 @@ judge(const char *symbols, size_t n)
 		mb_judgement repeated;
 
 		mb_command_judge(&fields, signed_again, &state, &repeated);
-		MUST(repeated.verdict == MB_VERDICT_DUPLICATE && repeated.duplicate_of == 0);
+		require(repeated.verdict == MB_VERDICT_DUPLICATE && repeated.duplicate_of == 0);
 	}
 }
 
@@ -99,17 +91,17 @@ acknowledge(const char *symbols, size_t n)
 		mb_ack_verdict verdict = mb_ack_verify(&fields, &state.keys, &state.party, fields.key_id,
 											   fields.counter + 1, digest);
 
-		MUST(verdict == MB_ACK_OTHER_COMMAND);
-		MUST(mb_ack_build(&state.keys, &state.party, fields.key_id, fields.status, fields.state,
-						  fields.counter + MB_COUNTER_MODULUS, digest, frame) == MB_OK);
-		MUST(mb_ack_parse(frame, MB_ACK_FRAME_LENGTH, &fields) == MB_FRAME_OK);
-		MUST(mb_ack_verify(&fields, &state.keys, &state.party, fields.key_id,
-						   fields.counter + MB_COUNTER_MODULUS, digest) == MB_ACK_GENUINE);
+		require(verdict == MB_ACK_OTHER_COMMAND);
+		require(mb_ack_build(&state.keys, &state.party, fields.key_id, fields.status, fields.state,
+							 fields.counter + MB_COUNTER_MODULUS, digest, frame) == MB_OK);
+		require(mb_ack_parse(frame, MB_ACK_FRAME_LENGTH, &fields) == MB_FRAME_OK);
+		require(mb_ack_verify(&fields, &state.keys, &state.party, fields.key_id,
+							  fields.counter + MB_COUNTER_MODULUS, digest) == MB_ACK_GENUINE);
 	}
 	if (mb_challenge_parse(symbols, n, nonce) == MB_FRAME_OK)
 	{
-		MUST(mb_challenge_build(nonce, challenge) == MB_OK);
-		MUST(memcmp(challenge, symbols, n) == 0);
+		require(mb_challenge_build(nonce, challenge) == MB_OK);
+		require(memcmp(challenge, symbols, n) == 0);
 	}
 }
 
@@ -122,9 +114,9 @@ verify_legacy(const char *symbols, size_t n)
 
 	if (mb_legacy_verify(symbols, n, "secret", 6, 5, 29000000, &command) != MB_LEGACY_VALID)
 		return;
-	MUST(mb_legacy_generate(command.code, command.mandate, "secret", 6, &command.minute, sequence,
-							payload) == MB_OK);
-	MUST(n == MB_LEGACY_SEQUENCE_LENGTH && memcmp(sequence, symbols, n) == 0);
+	require(mb_legacy_generate(command.code, command.mandate, "secret", 6, &command.minute,
+							   sequence, payload) == MB_OK);
+	require(n == MB_LEGACY_SEQUENCE_LENGTH && memcmp(sequence, symbols, n) == 0);
 }
 
 /* Each two bytes are a symbol and the pause before it. */
@@ -146,9 +138,9 @@ collect(const uint8_t *data, size_t size)
 		at += 50;
 		if (result == MB_COLLECTED_NOTHING)
 			continue;
-		MUST(n >= 1 && n <= MB_COLLECTED_MAX && frame[0] == '*' && frame[n] == '\0');
+		require(n >= 1 && n <= MB_COLLECTED_MAX && frame[0] == '*' && frame[n] == '\0');
 		/* when it is cut off there is no #, and none inside a whole one but at its end */
-		MUST(memchr(frame, '#', n - 1) == NULL);
+		require(memchr(frame, '#', n - 1) == NULL);
 		judge(frame, n);
 	}
 }

@@ -10,29 +10,20 @@
  *
  * Fuzz with: -max_len=400
  */
+#include "fuzz.h"
 #include "core/audio/dtmf_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_EVENTS 2048
 #define MAX_SAMPLES 200000
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct heard
 {
 	int n;
 	mb_dtmf_event events[MAX_EVENTS];
 } heard;
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void
 note_event(void *arg, const mb_dtmf_event *event)

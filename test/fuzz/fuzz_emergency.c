@@ -9,17 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/text/emergency.h"
 #include "core/text/words.h"
-
-#define REQUIRE(condition)                                                                         \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -32,10 +24,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const mb_emergency_language *language;
 	mb_emergency_place place;
 
-	REQUIRE(length < MB_WORDS_ROOM(size) && strlen(folded) == length);
-	REQUIRE(folded[0] == ' ' && folded[length - 1] == ' ' && strstr(folded, "  ") == NULL);
+	require(length < MB_WORDS_ROOM(size) && strlen(folded) == length);
+	require(folded[0] == ' ' && folded[length - 1] == ' ' && strstr(folded, "  ") == NULL);
 	for (size_t i = 0; i < length; i++)
-		REQUIRE(origin[i] <= size && (i == 0 || origin[i] >= origin[i - 1]));
+		require(origin[i] <= size && (i == 0 || origin[i] >= origin[i - 1]));
 
 	/* the first half of the input as a phrase, in each language and in none */
 	mb_words_fold(text, size / 2, phrase, NULL);
@@ -43,7 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		language = mb_emergency_language_at(i);
 		if (mb_emergency_find(folded, length, 0, phrase, language, &place))
-			REQUIRE(place.length > 0 && place.at + place.length <= length);
+			require(place.length > 0 && place.at + place.length <= length);
 	}
 	free(folded);
 	free(origin);

@@ -7,6 +7,7 @@
  * Fuzz with: -max_len=4096
  */
 #define _GNU_SOURCE
+#include "fuzz.h"
 #include "../../http/frames.c"
 
 #include <stdlib.h>
@@ -14,8 +15,6 @@
 
 #define MOST 1000
 #define MESSAGES 64
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct taken
 {
@@ -27,13 +26,6 @@ typedef struct taken
 	int n;
 	int found; /* of them by wslay */
 } taken;
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static ssize_t
 receive(wslay_event_context_ptr context, uint8_t *buffer, size_t room, int flags, void *arg)

@@ -5,12 +5,11 @@
  *
  * Fuzz with: -max_len=512
  */
+#include "fuzz.h"
 #include "core/audio/g711.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

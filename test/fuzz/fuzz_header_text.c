@@ -5,6 +5,7 @@
  *
  * Fuzz with: -max_len=600
  */
+#include "fuzz.h"
 #include "core/web/address.h"
 #include "core/web/forwarded.h"
 #include "core/web/header_time.h"
@@ -13,15 +14,6 @@
 #include <string.h>
 
 #define NOW INT64_C(1700000000)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void
 read_origin(const char *proto, size_t proto_n, const char *host, size_t host_n)

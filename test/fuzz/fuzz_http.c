@@ -8,19 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/web/http_chunks.h"
 #include "core/web/http_head.h"
 #include "core/web/url_path.h"
 #include "core/web/websocket.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static mb_http_head_outcome
 feed(mb_http_head *head, const char *bytes, size_t n, size_t step)
@@ -44,7 +36,7 @@ feed(mb_http_head *head, const char *bytes, size_t n, size_t step)
 static void
 check_span(mb_http_span span, size_t size)
 {
-	MUST((size_t) span.at + span.length <= size);
+	require((size_t) span.at + span.length <= size);
 }
 
 static void
@@ -55,34 +47,34 @@ check_head(const mb_http_head *head, const char *bytes)
 	mb_http_span key;
 	size_t lengths = 0;
 
-	MUST(head->size >= 16 && head->size <= MB_HTTP_MAX_HEAD); /* "G / HTTP/1.0" */
-	MUST(memcmp(bytes + head->size - 4, "\r\n\r\n", 4) == 0);
+	require(head->size >= 16 && head->size <= MB_HTTP_MAX_HEAD); /* "G / HTTP/1.0" */
+	require(memcmp(bytes + head->size - 4, "\r\n\r\n", 4) == 0);
 	check_span(head->target, head->size);
 	check_span(head->query, head->size);
-	MUST(mb_http_is_token(bytes + head->method.at, head->method.length));
-	MUST(bytes[head->target.at] == '/' && head->path.length >= 1);
-	MUST(head->n_fields <= MB_HTTP_MAX_FIELDS);
+	require(mb_http_is_token(bytes + head->method.at, head->method.length));
+	require(bytes[head->target.at] == '/' && head->path.length >= 1);
+	require(head->n_fields <= MB_HTTP_MAX_FIELDS);
 	for (int i = 0; i < head->n_fields; i++)
 	{
 		const mb_http_field *field = &head->fields[i];
 
 		check_span(field->name, head->size);
 		check_span(field->value, head->size);
-		MUST(mb_http_is_token(bytes + field->name.at, field->name.length));
-		MUST(mb_http_is_field_value(bytes + field->value.at, field->value.length));
-		MUST(bytes[field->name.at + field->name.length] == ':');
-		MUST(bytes[field->name.at - 1] == '\n');
+		require(mb_http_is_token(bytes + field->name.at, field->name.length));
+		require(mb_http_is_field_value(bytes + field->value.at, field->value.length));
+		require(bytes[field->name.at + field->name.length] == ':');
+		require(bytes[field->name.at - 1] == '\n');
 		lengths += mb_http_span_is_like(field->name, bytes, "content-length") ||
 				   mb_http_span_is_like(field->name, bytes, "transfer-encoding");
 	}
-	MUST(lengths == (head->framing == MB_HTTP_NO_BODY ? 0 : 1));
+	require(lengths == (head->framing == MB_HTTP_NO_BODY ? 0 : 1));
 	while (mb_http_head_next_token(head, bytes, "Connection", &walk, &token))
 	{
 		check_span(token, head->size);
-		MUST(token.length > 0);
+		require(token.length > 0);
 	}
 	if (mb_websocket_check(head, bytes, &key) == MB_WEBSOCKET_FINE)
-		MUST(key.length == 24);
+		require(key.length == 24);
 }
 
 /* The length of the body, or of what came before it was refused. */
@@ -105,14 +97,14 @@ decode(const char *bytes, size_t n, size_t step, size_t *used, mb_http_chunks_ou
 
 		memcpy(copy, bytes + *used, size);
 		*outcome = mb_http_chunks_feed(&chunks, copy, size, &taken, &at, &length);
-		MUST(taken <= size && at + length <= taken);
-		MUST((length > 0) == (*outcome == MB_HTTP_CHUNKS_DATA));
-		MUST(*outcome != MB_HTTP_CHUNKS_MORE || taken == size);
+		require(taken <= size && at + length <= taken);
+		require((length > 0) == (*outcome == MB_HTTP_CHUNKS_DATA));
+		require(*outcome != MB_HTTP_CHUNKS_MORE || taken == size);
 		body += length;
 		*used += taken;
 		free(copy);
 	}
-	MUST(body <= 1000);
+	require(body <= 1000);
 	return body;
 }
 
@@ -129,14 +121,14 @@ check_path(const char *path, size_t n)
 		char *text = malloc(length + 1);
 		size_t decoded;
 
-		MUST(segment >= path && segment + length <= path + n);
-		MUST(memchr(segment, '/', length) == NULL);
+		require(segment >= path && segment + length <= path + n);
+		require(memchr(segment, '/', length) == NULL);
 		if (mb_percent_decode(segment, length, text, &decoded) == MB_OK)
-			MUST(decoded <= length && memchr(text, '\0', decoded) == NULL);
+			require(decoded <= length && memchr(text, '\0', decoded) == NULL);
 		total += length + 1;
 		free(text);
 	}
-	MUST(total == n);
+	require(total == n);
 }
 
 int
@@ -151,9 +143,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 4000)
 		step += 200;
-	MUST(feed(&cut, bytes, size, step) == outcome);
-	MUST(cut.violation == whole.violation && cut.size == whole.size);
-	MUST((outcome == MB_HTTP_HEAD_REFUSED) == (whole.violation != MB_HTTP_FINE));
+	require(feed(&cut, bytes, size, step) == outcome);
+	require(cut.violation == whole.violation && cut.size == whole.size);
+	require((outcome == MB_HTTP_HEAD_REFUSED) == (whole.violation != MB_HTTP_FINE));
 	if (outcome == MB_HTTP_HEAD_COMPLETE)
 	{
 		mb_http_chunks_outcome one;
@@ -161,15 +153,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t used_one;
 		size_t used_other;
 
-		MUST(cut.n_fields == whole.n_fields);
-		MUST(memcmp(cut.fields, whole.fields, whole.n_fields * sizeof(whole.fields[0])) == 0);
+		require(cut.n_fields == whole.n_fields);
+		require(memcmp(cut.fields, whole.fields, whole.n_fields * sizeof(whole.fields[0])) == 0);
 		check_head(&whole, bytes);
 		check_path(bytes + whole.path.at, whole.path.length);
-		MUST(decode(bytes + whole.size, size - whole.size, size, &used_one, &one) ==
-			 decode(bytes + whole.size, size - whole.size, step, &used_other, &other));
-		MUST((one == MB_HTTP_CHUNKS_END) == (other == MB_HTTP_CHUNKS_END));
-		MUST((one == MB_HTTP_CHUNKS_REFUSED) == (other == MB_HTTP_CHUNKS_REFUSED));
-		MUST(used_one == used_other);
+		require(decode(bytes + whole.size, size - whole.size, size, &used_one, &one) ==
+				decode(bytes + whole.size, size - whole.size, step, &used_other, &other));
+		require((one == MB_HTTP_CHUNKS_END) == (other == MB_HTTP_CHUNKS_END));
+		require((one == MB_HTTP_CHUNKS_REFUSED) == (other == MB_HTTP_CHUNKS_REFUSED));
+		require(used_one == used_other);
 	}
 	return 0;
 }

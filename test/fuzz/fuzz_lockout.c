@@ -6,19 +6,10 @@
  *
  * Fuzz with: -max_len=512
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/command/lockout.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What is left of the input. */
 typedef struct input
@@ -51,14 +42,14 @@ check_bounds(const mb_lockout *lockout, int64_t now)
 {
 	mb_lockout_mode mode = mb_lockout_mode_at(lockout, now);
 
-	MUST(lockout->n_forgeries <= MB_LOCKOUT_HISTORY);
-	MUST(lockout->since_entered >= 0 && lockout->since_entered <= MB_LOCKOUT_HISTORY);
-	MUST(lockout->in_row <= INT64_MAX);
-	MUST(lockout->challenge_period >= 0 &&
-		 lockout->challenge_period <= MB_LOCKOUT_LONGEST_PERIOD_US);
-	MUST(mode >= MB_LOCKOUT_NORMAL && mode <= MB_LOCKOUT_STRICT);
-	MUST(strcmp(mb_lockout_mode_name(mode), "unknown mode") != 0);
-	MUST(mode != MB_LOCKOUT_STRICT || lockout->n_forgeries == MB_LOCKOUT_HISTORY);
+	require(lockout->n_forgeries <= MB_LOCKOUT_HISTORY);
+	require(lockout->since_entered >= 0 && lockout->since_entered <= MB_LOCKOUT_HISTORY);
+	require(lockout->in_row <= INT64_MAX);
+	require(lockout->challenge_period >= 0 &&
+			lockout->challenge_period <= MB_LOCKOUT_LONGEST_PERIOD_US);
+	require(mode >= MB_LOCKOUT_NORMAL && mode <= MB_LOCKOUT_STRICT);
+	require(strcmp(mb_lockout_mode_name(mode), "unknown mode") != 0);
+	require(mode != MB_LOCKOUT_STRICT || lockout->n_forgeries == MB_LOCKOUT_HISTORY);
 }
 
 /* A state of no ladder, as damage or a hand could leave it. */
@@ -107,7 +98,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (now > INT64_MAX / 2)
 				break;
 			now += step;
-			MUST(mb_lockout_mode_at(&lockout, now) <= sooner);
+			require(mb_lockout_mode_at(&lockout, now) <= sooner);
 		}
 		else
 			now = op & 0x80 ? take_time(&in) : now > INT64_MAX - step ? INT64_MAX : now + step;
@@ -116,23 +107,23 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if ((op & 3) == 0)
 		{
 			lockout.in_row = 0;
-			MUST(mb_lockout_mode_at(&lockout, now) == before);
+			require(mb_lockout_mode_at(&lockout, now) == before);
 		}
 		else
 		{
 			uint64_t in_row = lockout.in_row;
 			mb_lockout_steps made = mb_lockout_forgery(&lockout, now);
 
-			MUST(lockout.forgeries[0] == now);
-			MUST(lockout.in_row == in_row + 1 || in_row == INT64_MAX);
-			MUST(!made.entered || now == INT64_MAX ||
-				 mb_lockout_mode_at(&lockout, now) != MB_LOCKOUT_NORMAL);
-			MUST(!clock_is_right || mb_lockout_mode_at(&lockout, now) >= before);
+			require(lockout.forgeries[0] == now);
+			require(lockout.in_row == in_row + 1 || in_row == INT64_MAX);
+			require(!made.entered || now == INT64_MAX ||
+					mb_lockout_mode_at(&lockout, now) != MB_LOCKOUT_NORMAL);
+			require(!clock_is_right || mb_lockout_mode_at(&lockout, now) >= before);
 		}
 		check_bounds(&lockout, now);
 		(void) mb_challenge_age_at(lockout.forgeries[0], lockout.challenge_until, now);
-		MUST(mb_call_is_over(op, 0, MB_LOCKOUT_STRICT) >=
-			 mb_call_is_over(op, 0, MB_LOCKOUT_NORMAL));
+		require(mb_call_is_over(op, 0, MB_LOCKOUT_STRICT) >=
+				mb_call_is_over(op, 0, MB_LOCKOUT_NORMAL));
 	}
 	return 0;
 }

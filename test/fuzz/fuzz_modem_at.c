@@ -8,17 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/modem/at.h"
 #include "core/modem/vsm.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool
 of_number(const char *text)
@@ -33,18 +25,19 @@ look_at(const mb_at_event *event)
 	mb_at_call call;
 	int number;
 
-	MUST(strlen(event->text) == event->length && event->length <= MB_AT_LINE);
+	require(strlen(event->text) == event->length && event->length <= MB_AT_LINE);
 	for (size_t i = 0; i < event->length; i++)
-		MUST((unsigned char) event->text[i] >= ' ');
-	MUST(!event->cut || event->kind == MB_AT_TEXT);
-	MUST(event->kind == MB_AT_SHIELDED || event->length > 0);
+		require((unsigned char) event->text[i] >= ' ');
+	require(!event->cut || event->kind == MB_AT_TEXT);
+	require(event->kind == MB_AT_SHIELDED || event->length > 0);
 	if (event->kind != MB_AT_SHIELDED)
 		mb_vsm_read(event->text, &number);
 	mb_at_caller(event, &caller);
-	MUST(strnlen(caller.number, sizeof(caller.number)) <= MB_AT_NUMBER && of_number(caller.number));
-	MUST(strnlen(caller.name, sizeof(caller.name)) <= MB_AT_NAME);
+	require(strnlen(caller.number, sizeof(caller.number)) <= MB_AT_NUMBER &&
+			of_number(caller.number));
+	require(strnlen(caller.name, sizeof(caller.name)) <= MB_AT_NAME);
 	if (mb_at_call_of(event, &call))
-		MUST(of_number(call.caller.number));
+		require(of_number(call.caller.number));
 }
 
 static uint64_t
@@ -70,7 +63,7 @@ hear(const uint8_t *data, size_t size, size_t step)
 			for (size_t j = 0; j < event.length; j++)
 				hash = hash * 0x9E3779B97F4A7C15u + (unsigned char) event.text[j];
 		}
-		MUST(used > 0 && used <= piece);
+		require(used > 0 && used <= piece);
 		free(copy);
 		i += used;
 	}
@@ -82,7 +75,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t hash = hear(data, size, size + 1);
 
-	MUST(hear(data, size, 1) == hash);
-	MUST(hear(data, size, 5) == hash);
+	require(hear(data, size, 1) == hash);
+	require(hear(data, size, 5) == hash);
 	return 0;
 }

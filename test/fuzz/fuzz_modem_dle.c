@@ -8,18 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/modem/dle.h"
 
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
 #define LARGEST 4096
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct stream
 {
@@ -47,11 +39,11 @@ take(stream *stream, const uint8_t *data, size_t size, size_t step, size_t space
 		memcpy(copy, data + i, piece);
 		if (mb_dle_take(&dle, copy, piece, &used, out, space, &produced, &code))
 		{
-			MUST(code != MB_DLE && code != MB_DLE_SUB);
-			MUST((unsigned) mb_dle_kind_of(code) <= MB_DLE_UNKNOWN);
+			require(code != MB_DLE && code != MB_DLE_SUB);
+			require((unsigned) mb_dle_kind_of(code) <= MB_DLE_UNKNOWN);
 			stream->said[stream->codes++] = code;
 		}
-		MUST(used <= piece && produced <= space && used + produced > 0);
+		require(used <= piece && produced <= space && used + produced > 0);
 		memcpy(stream->audio + stream->audio_bytes, out, produced);
 		stream->audio_bytes += produced;
 		free(copy);
@@ -71,11 +63,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	take(&whole, data, size, size + 1, 2 * LARGEST);
 	take(&cut, data, size, 1, 1);
-	MUST(memcmp(&whole, &cut, sizeof(whole)) == 0);
+	require(memcmp(&whole, &cut, sizeof(whole)) == 0);
 	take(&cut, data, size, 7, 3);
-	MUST(memcmp(&whole, &cut, sizeof(whole)) == 0);
+	require(memcmp(&whole, &cut, sizeof(whole)) == 0);
 
 	take(&whole, shielded, mb_dle_shield(data, size, shielded), 11, 5);
-	MUST(whole.audio_bytes == size && whole.codes == 0 && memcmp(whole.audio, data, size) == 0);
+	require(whole.audio_bytes == size && whole.codes == 0 && memcmp(whole.audio, data, size) == 0);
 	return 0;
 }

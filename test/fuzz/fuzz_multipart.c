@@ -7,16 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/web/multipart.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct reading
 {
@@ -55,19 +47,19 @@ read_body(const char *type, size_t type_length, const char *body, size_t n, size
 
 			outcome = mb_multipart_feed(&multipart, copy + at, size - at, &used, &piece, &length);
 			at += used;
-			MUST(at <= size);
+			require(at <= size);
 			if (outcome == MB_MULTIPART_PART)
 			{
-				MUST(strlen(multipart.name) <= MB_MULTIPART_MAX_NAME);
+				require(strlen(multipart.name) <= MB_MULTIPART_MAX_NAME);
 				mix(&r, multipart.name, strlen(multipart.name) + 1);
 			}
 			else if (outcome == MB_MULTIPART_DATA)
 			{
-				MUST(length > 0);
+				require(length > 0);
 				mix(&r, piece, length);
 			}
 			else if (outcome == MB_MULTIPART_MORE)
-				MUST(at == size);
+				require(at == size);
 		} while (outcome == MB_MULTIPART_PART || outcome == MB_MULTIPART_DATA);
 		free(copy);
 		r.status = multipart.status;
@@ -87,6 +79,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	reading one = read_body(type, type_length, body, n, n + 1);
 	reading other = read_body(type, type_length, body, n, size > 0 ? 1 + data[size - 1] % 16 : 1);
 
-	MUST(one.hash == other.hash && one.whole == other.whole && one.status == other.status);
+	require(one.hash == other.hash && one.whole == other.whole && one.status == other.status);
 	return 0;
 }

@@ -8,16 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/web/network.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -41,13 +33,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	outcome = mb_forwarded_for(text + n, size, proxies, 2, client);
 	longer = mb_forwarded_for(text, size + n, proxies, 2, other);
 	if (outcome == MB_FORWARDED_CLIENT && !mb_networks_contain(proxies, 2, client))
-		MUST(longer == MB_FORWARDED_CLIENT && memcmp(client, other, 16) == 0);
+		require(longer == MB_FORWARDED_CLIENT && memcmp(client, other, 16) == 0);
 	else
-		MUST(longer == MB_FORWARDED_MALFORMED);
+		require(longer == MB_FORWARDED_MALFORMED);
 	if (mb_network_parse(text + n, &network))
 	{
-		MUST(network.bits >= 0 && network.bits <= 128);
-		MUST(mb_network_contains(&network, network.address));
+		require(network.bits >= 0 && network.bits <= 128);
+		require(mb_network_contains(&network, network.address));
 	}
 	free(text);
 	return 0;

@@ -6,20 +6,12 @@
  * Link with: -ljansson
  * Fuzz with: -max_len=1024
  */
+#include "fuzz.h"
 #include "core/web/packet_body.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void
 require_string(const mb_packet_string *ours, const json_t *theirs)

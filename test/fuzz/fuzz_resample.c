@@ -8,12 +8,11 @@
  *
  * Fuzz with: -max_len=1024
  */
+#include "fuzz.h"
 #include "core/audio/resample.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One more than there are: the last is not supported. */
 #define N_RATES (MB_RESAMPLE_N_RATES + 1)

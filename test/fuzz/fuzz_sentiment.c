@@ -9,16 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/text/sentiment.h"
-
-#define REQUIRE(condition)                                                                         \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -27,17 +19,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mb_sentiment_result again;
 
 	mb_sentiment_judge((const char *) data, size, &result);
-	REQUIRE(result.words <= size && result.hits <= result.words);
-	REQUIRE(result.positive >= 0 && result.negative >= 0);
-	REQUIRE(result.score > -1 && result.score < 1);
-	REQUIRE(result.words == 0 ? result.confidence == 0
+	require(result.words <= size && result.hits <= result.words);
+	require(result.positive >= 0 && result.negative >= 0);
+	require(result.score > -1 && result.score < 1);
+	require(result.words == 0 ? result.confidence == 0
 							  : result.confidence >= 0.5 && result.confidence <= 1);
-	REQUIRE(mb_sentiment_name(result.sentiment) != NULL);
-	REQUIRE((result.sentiment == MB_SENTIMENT_POSITIVE) == (result.score >= 0.25));
-	REQUIRE((result.sentiment == MB_SENTIMENT_NEGATIVE) == (result.score <= -0.25));
+	require(mb_sentiment_name(result.sentiment) != NULL);
+	require((result.sentiment == MB_SENTIMENT_POSITIVE) == (result.score >= 0.25));
+	require((result.sentiment == MB_SENTIMENT_NEGATIVE) == (result.score <= -0.25));
 
 	/* the same bytes get the same judgement */
 	mb_sentiment_judge((const char *) data, size, &again);
-	REQUIRE(memcmp(&result.score, &again.score, sizeof(result.score)) == 0);
+	require(memcmp(&result.score, &again.score, sizeof(result.score)) == 0);
 	return 0;
 }

@@ -8,16 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/spool/record.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What does not depend on how the bytes were cut. */
 typedef struct summary
@@ -39,7 +31,7 @@ mix(summary *summary, uint64_t value)
 static void
 take_loss(summary *summary, const mb_spool_loss *loss, size_t size)
 {
-	MUST(loss->at <= size && loss->bytes <= size);
+	require(loss->at <= size && loss->bytes <= size);
 	summary->losses++;
 	summary->lost += loss->bytes;
 	mix(summary, loss->at);
@@ -56,14 +48,14 @@ take_record(summary *summary, const mb_spool_record *record, const uint8_t *data
 	size_t size = mb_spool_size(record);
 	size_t body = MB_SPOOL_HEAD + record->call_length + record->track_length + record->length;
 
-	MUST(size > 0 && size <= end);
+	require(size > 0 && size <= end);
 	mb_spool_write(record, again);
 	for (size_t i = 0; i < body; i += MB_SPOOL_PART)
 	{
 		size_t block = i / MB_SPOOL_PART * MB_SPOOL_BLOCK;
 		size_t n = body - i < MB_SPOOL_PART ? body - i : MB_SPOOL_PART;
 
-		MUST(memcmp(again + block, data + end - size + block, MB_SPOOL_MARK + n) == 0);
+		require(memcmp(again + block, data + end - size + block, MB_SPOOL_MARK + n) == 0);
 	}
 	summary->records++;
 	summary->in_records += size;
@@ -92,14 +84,14 @@ read_all(const uint8_t *data, size_t size, size_t step)
 			size_t used;
 
 			outcome = mb_spool_read(&reader, copy + done, piece - done, &used, &record, &loss);
-			MUST(used <= piece - done);
+			require(used <= piece - done);
 			done += used;
 			if (outcome == MB_SPOOL_LOSS)
 				take_loss(&summary, &loss, size);
 			if (outcome == MB_SPOOL_RECORD)
 				take_record(&summary, &record, data, reader.end);
 		} while (outcome != MB_SPOOL_MORE);
-		MUST(done == piece);
+		require(done == piece);
 		free(copy);
 		at += piece;
 	}
@@ -118,7 +110,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	whole = read_all(data + 1, size - 1, size);
 	cut = read_all(data + 1, size - 1, (size_t) data[0] * 3 + 1);
-	MUST(memcmp(&whole, &cut, sizeof(whole)) == 0);
+	require(memcmp(&whole, &cut, sizeof(whole)) == 0);
 	for (size_t i = 0; i < size - 1; i += MB_SPOOL_BLOCK)
 	{
 		size_t n = size - 1 - i < MB_SPOOL_BLOCK ? size - 1 - i : MB_SPOOL_BLOCK;
@@ -127,8 +119,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (size_t j = 0; j < n; j++)
 			empty = empty && data[1 + i + j] == 0;
 		if (!empty)
-			MUST(whole.in_records + whole.lost > 0);
+			require(whole.in_records + whole.lost > 0);
 	}
-	MUST(whole.in_records <= size - 1);
+	require(whole.in_records <= size - 1);
 	return 0;
 }

@@ -9,16 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/text/sql_mask.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *
 prepared(const char *name, size_t length)
@@ -42,10 +34,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mb_sql_mask_text(&mask, text, size, once) && memchr(text, '\0', size) == NULL)
 	{
 		length = strlen(once);
-		MUST(length < mb_sql_mask_size(size));
+		require(length < mb_sql_mask_size(size));
 		twice = malloc(mb_sql_mask_size(length));
 		(void) mb_sql_mask_text(&mask, once, length, twice);
-		MUST(strcmp(once, twice) == 0);
+		require(strcmp(once, twice) == 0);
 		free(twice);
 	}
 	free(once);

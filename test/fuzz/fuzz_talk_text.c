@@ -5,21 +5,12 @@
  *
  * Fuzz with: -max_len=8192
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/conversation/sentences.h"
 #include "core/text/utf8.h"
 #include "core/web/event_stream.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct run
 {
@@ -33,7 +24,7 @@ take_piece(void *arg, const char *text, size_t n)
 {
 	run *r = arg;
 
-	MUST(n > 0 && n <= MB_SENTENCE_ROOM);
+	require(n > 0 && n <= MB_SENTENCE_ROOM);
 	for (size_t i = 0; i < n; i++)
 		r->digest = (r->digest ^ (uint8_t) text[i]) * UINT64_C(1099511628211);
 	r->digest = (r->digest ^ 256) * UINT64_C(1099511628211);
@@ -70,7 +61,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t whole = digest_of(data, size, size + 1);
 
-	MUST(digest_of(data, size, 1) == whole);
-	MUST(digest_of(data, size, 7) == whole);
+	require(digest_of(data, size, 1) == whole);
+	require(digest_of(data, size, 7) == whole);
 	return 0;
 }

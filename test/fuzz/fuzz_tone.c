@@ -7,21 +7,12 @@
  *
  * Fuzz with: -max_len=40
  */
+#include "fuzz.h"
 #include "core/audio/tone.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_SAMPLES 2000000
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

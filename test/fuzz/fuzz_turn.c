@@ -8,19 +8,11 @@
  *
  * Fuzz with: -max_len=20000
  */
+#include "fuzz.h"
 #include "core/conversation/turn_log.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define require(condition)                                                                         \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
 
 /* An engine, and a sum of all it has decided. */
 typedef struct judged

@@ -8,21 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/web/form.h"
 #include "core/web/twilio_signature.h"
 
 /* not the token of the published vectors, which are among the seeds */
 #define TOKEN "54321"
 #define MAX_FIELDS 64
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The next line in memory of exactly its size. */
 static char *
@@ -50,18 +42,19 @@ check_form(const char *url, size_t url_length, mb_form_field *fields, size_t n_f
 		mb_twilio_check_form(&proof, url, url_length, fields, n_fields, NULL);
 
 	/* nobody guesses a signature */
-	MUST(verdict == MB_TWILIO_BAD_SIGNATURE || verdict == MB_TWILIO_BAD_URL);
-	MUST(mb_twilio_sign(TOKEN, strlen(TOKEN), url, without_fragment, fields, n_fields, signature) ==
-		 MB_OK);
+	require(verdict == MB_TWILIO_BAD_SIGNATURE || verdict == MB_TWILIO_BAD_URL);
+	require(mb_twilio_sign(TOKEN, strlen(TOKEN), url, without_fragment, fields, n_fields,
+						   signature) == MB_OK);
 	proof.signature = signature;
 	proof.signature_length = strlen(signature);
-	MUST(strlen(signature) == MB_TWILIO_SIGNATURE_LENGTH);
+	require(strlen(signature) == MB_TWILIO_SIGNATURE_LENGTH);
 
 	proof.token = "54322";
-	MUST(mb_twilio_check_form(&proof, url, url_length, fields, n_fields, NULL) != MB_TWILIO_VALID);
+	require(mb_twilio_check_form(&proof, url, url_length, fields, n_fields, NULL) !=
+			MB_TWILIO_VALID);
 	proof.token_length = 0;
-	MUST(mb_twilio_check_form(&proof, url, url_length, fields, n_fields, NULL) ==
-		 MB_TWILIO_NO_TOKEN);
+	require(mb_twilio_check_form(&proof, url, url_length, fields, n_fields, NULL) ==
+			MB_TWILIO_NO_TOKEN);
 }
 
 /* https://example.com/ and whatever follows can be signed, and then passes. */
@@ -82,17 +75,18 @@ check_known_host(const char *path, size_t n, mb_form_field *fields, size_t n_fie
 	memcpy(url, host, strlen(host));
 	memcpy(url + strlen(host), path, n);
 	mark = memchr(url, '?', length);
-	MUST(mb_twilio_sign(TOKEN, strlen(TOKEN), url, length, fields, n_fields, signature) == MB_OK);
+	require(mb_twilio_sign(TOKEN, strlen(TOKEN), url, length, fields, n_fields, signature) ==
+			MB_OK);
 	verdict = mb_twilio_check_form(&proof, url, length, fields, n_fields, NULL);
 	if (length <= MB_TWILIO_MAX_URL && memchr(url, '#', length) == NULL &&
 		memchr(url, '\0', length) == NULL &&
 		(mark == NULL || mb_form_parse(mark + 1, length - (size_t) (mark + 1 - url), storage, query,
 									   MB_TWILIO_MAX_QUERY_FIELDS, &n_query) == MB_OK))
-		MUST(verdict == MB_TWILIO_VALID);
+		require(verdict == MB_TWILIO_VALID);
 	else
-		MUST(verdict != MB_TWILIO_FAILURE);
-	MUST(mb_twilio_check_websocket(&proof, url, length, NULL) != MB_TWILIO_VALID);
-	MUST(mb_twilio_check_body(&proof, url, length, path, n, NULL) != MB_TWILIO_VALID);
+		require(verdict != MB_TWILIO_FAILURE);
+	require(mb_twilio_check_websocket(&proof, url, length, NULL) != MB_TWILIO_VALID);
+	require(mb_twilio_check_body(&proof, url, length, path, n, NULL) != MB_TWILIO_VALID);
 	free(storage);
 	free(query);
 	free(url);

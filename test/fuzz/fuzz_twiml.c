@@ -8,16 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "core/web/twiml.h"
-
-#define MUST(condition)                                                                            \
-	do                                                                                             \
-	{                                                                                              \
-		if (!(condition))                                                                          \
-			abort();                                                                               \
-	} while (0)
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The input, taken byte by byte and text by text. */
 typedef struct input
@@ -161,8 +153,8 @@ must_be_well_formed(const char *document, size_t length)
 	bool in_value = false;
 	int depth = 0;
 
-	MUST(strlen(document) == length && mb_xml_clean(document));
-	MUST(starts_with(document, prolog));
+	require(strlen(document) == length && mb_xml_clean(document));
+	require(starts_with(document, prolog));
 	for (const char *at = document + strlen(prolog); *at != '\0'; at++)
 	{
 		if (*at == '&')
@@ -171,16 +163,16 @@ must_be_well_formed(const char *document, size_t length)
 
 			for (size_t i = 0; i < sizeof(entities) / sizeof(entities[0]); i++)
 				known = known || starts_with(at, entities[i]);
-			MUST(known);
+			require(known);
 		}
 		else if (in_value)
 		{
-			MUST(*at != '<' && *at != '\n' && *at != '\t' && *at != '\r');
+			require(*at != '<' && *at != '\n' && *at != '\t' && *at != '\r');
 			in_value = *at != '"';
 		}
 		else if (in_tag)
 		{
-			MUST(*at != '<');
+			require(*at != '<');
 			if (*at == '"')
 				in_value = true;
 			else if (*at == '>')
@@ -194,12 +186,12 @@ must_be_well_formed(const char *document, size_t length)
 		{
 			in_tag = true;
 			depth += at[1] == '/' ? -1 : 1;
-			MUST(depth >= 0);
+			require(depth >= 0);
 		}
 		else
-			MUST(*at != '>' && depth > 0);
+			require(*at != '>' && depth > 0);
 	}
-	MUST(!in_tag && !in_value && depth == 0);
+	require(!in_tag && !in_value && depth == 0);
 }
 
 int
@@ -216,11 +208,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		run_verb(&twiml, next_byte(&in), &in);
 	if (mb_twiml_end(&twiml, &length) == MB_TWIML_OK)
 	{
-		MUST(length < capacity && twiml.xml.characters <= MB_TWIML_MAX_CHARACTERS);
+		require(length < capacity && twiml.xml.characters <= MB_TWIML_MAX_CHARACTERS);
 		must_be_well_formed(buffer, length);
 	}
 	else
-		MUST(length == 0 && (capacity == 0 || buffer[0] == '\0'));
+		require(length == 0 && (capacity == 0 || buffer[0] == '\0'));
 	free(buffer);
 	return 0;
 }

@@ -9,28 +9,19 @@
  *
  * Fuzz with: -max_len=600
  */
+#include "fuzz.h"
 #include "core/audio/vad.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_EVENTS 4096
 #define MAX_SAMPLES 100000
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct heard
 {
 	int n;
 	mb_vad_event events[MAX_EVENTS];
 } heard;
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void
 note_event(void *arg, const mb_vad_event *event)

@@ -5,21 +5,13 @@
  *
  * Fuzz with: -max_len=2048
  */
+#include "fuzz.h"
 #include "core/audio/g711.h"
 #include "core/audio/container.h"
 #include "core/audio/wav.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

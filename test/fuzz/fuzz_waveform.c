@@ -8,10 +8,10 @@
  *
  * Fuzz with: -max_len=4096
  */
+#include "fuzz.h"
 #include "core/audio/waveform.h"
 #include "core/text/utf8.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MARKS 2000
@@ -22,15 +22,6 @@
 
 static char svg[LARGEST + 1];
 static size_t svg_size;
-
-extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void
 collect(void *arg, const char *text, size_t n)
