@@ -73,11 +73,11 @@ subtest 'a call that never had a packet' => sub {
     my $asked = $ai->requests;
     one("SELECT mulberry.begin_call('never', 'inbound', '+12025550123', tracks => '{caller,agent}', encoding => 'mulaw', sample_rate => 8000)");
     # neither its begin nor a track that is silent in good time completes it
-    one('SELECT mulberry.maintenance()');
+    maintain($node);
     is(one("SELECT state FROM mulberry.call_status WHERE call_id = 'never'"), 'IN_PROGRESS', 'is in progress, as long as it is not silent for too long');
     one("SET session_replication_role = replica; UPDATE mulberry_internal.calls SET updated_at = updated_at - interval '1 day' WHERE call_id = 'never'");
     one("UPDATE mulberry_internal.tracks t SET updated_at = t.updated_at - interval '1 day' FROM mulberry_internal.calls c WHERE c.id = t.call AND c.call_id = 'never'");
-    one('SELECT mulberry.maintenance()');
+    maintain($node);
     wait_for_state('never', 'FAILED', 'is completed by its silence, and fails');
     is(one("SELECT failure_reason FROM mulberry.call_status WHERE call_id = 'never'"), 'AI service failed: the call has no packets', '... which says why');
     is(job_of('never'), 'dead|1|0|the call has no packets|', '... at the first attempt');

@@ -188,7 +188,7 @@ subtest 'no table is forgotten' => sub {
     my %poisoned = map { my ($table) = $_->[1] =~ /^(\w+),/; $table ? ($table => 1) : () } @poison;
     my @units = map { working_call($_)->{call} } grep { my $work = working_call($_); $work && $work->{before} eq '' }
       split /\n/, one("SELECT object FROM mulberry.access_objects() WHERE access = 'worker' AND object ~ 'mulberry_internal'");
-    push @units, map { "SELECT mulberry_internal.maintenance_step('$_', 100, true)" } 
+    push @units, map { "SELECT mulberry_internal.maintenance_step('$_', 100, true)" }
       one("SELECT prosrc FROM pg_proc WHERE oid = 'mulberry_internal.maintenance_step'::regproc") =~ /WHEN '([^']+)' THEN/g;
     cmp_ok(scalar @units, '>', 20, 'there are units to look at');
     my %read;
@@ -215,9 +215,10 @@ subtest 'mended' => sub {
     is(one($aside), '2', 'two jobs are set aside');
     my ($one, $other) = split /\n/, one("SELECT id FROM mulberry_internal.job_queue WHERE run_at = 'infinity' ORDER BY lease_token");
     like(one("SELECT string_agg(hint, E'\n') FROM mulberry.health() WHERE item = 'set aside by claiming'"), qr/maintenance tries it again.*retry_job\($one\)/s, 'health() says how they come back');
+    # that of a worker may be at it, and past them
     one("UPDATE mulberry_internal.set_aside SET retry_at = now() WHERE unit = 'claiming'; SELECT mulberry.maintenance()");
-    is(one($aside), '2', 'maintenance leaves what cannot be claimed yet');
-    is(one("SELECT count(*) FROM mulberry_internal.set_aside WHERE unit = 'claiming' AND item IN ('$one', '$other') AND retry_at > now()"), '2', 'and comes back to it later');
+    ok($shared->soon("SELECT count(*) = 2 FROM mulberry_internal.set_aside WHERE unit = 'claiming' AND item IN ('$one', '$other') AND retry_at > now()"), 'maintenance tries them again, and comes back to them later');
+    is(one($aside), '2', 'it leaves what cannot be claimed yet');
     one("UPDATE mulberry_internal.job_queue SET attempts = 0, lease_token = 0 WHERE run_at = 'infinity'");
     one("SELECT mulberry.retry_job($one)");
     ok($shared->soon("SELECT attempts > 0 OR state = 'running' FROM mulberry_internal.job_queue WHERE id = $one UNION ALL SELECT true FROM mulberry_internal.job_history WHERE id = $one"), 'who cannot wait calls retry_job()');

@@ -7,6 +7,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use Mulberry::Cluster;
 use Mulberry::StandIn;
 use Mulberry::VoicePair;
 
@@ -99,8 +100,8 @@ subtest 'an agent that comes back for a moment' => sub {
     one(<<"SQL");
 UPDATE mulberry_internal.agents SET online_until = now() - interval '1 minute';
 UPDATE mulberry_internal.commands SET signed_at = now() - interval '1 hour' WHERE id = $command;
-SELECT mulberry.maintenance();
 SQL
+    maintain($pair->{cloud});
     is(one("SELECT state FROM mulberry_internal.commands WHERE id = $command"), 'escalated', 'it has gone without an answer');
     ok($pair->wait_for("SELECT string_agg(outcome, ' ' ORDER BY id) $calls = $command", 'superseded acknowledged'), 'the contact is called again')
         or diag $pair->story($command);

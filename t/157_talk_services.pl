@@ -123,11 +123,13 @@ kill 'KILL', $gateway->{pid};
 $peers->await($c->{id}, 'closed');
 $gateway->{run}->finish;
 my $open = qq{SELECT m.ended_at IS NULL AND c.ended_at IS NULL FROM mulberry_internal.media_sessions m JOIN mulberry_internal.conversations c USING (tenant, call_id) WHERE call_id = '$c->{call}'};
-sql('SELECT mulberry.maintenance()');
+maintain($node);
 is(sql($open), 't', 'a gateway that is gone has not said that a call is over');
-sql(qq{UPDATE mulberry_internal.inbound_calls SET ended_at = clock_timestamp() - interval '4 minutes' WHERE sid = '$c->{call}'; SELECT mulberry.maintenance()});
+sql(qq{UPDATE mulberry_internal.inbound_calls SET ended_at = clock_timestamp() - interval '4 minutes' WHERE sid = '$c->{call}'});
+maintain($node);
 is(sql($open), 't', 'and might still do so');
-sql(qq{UPDATE mulberry_internal.inbound_calls SET ended_at = clock_timestamp() - interval '6 minutes' WHERE sid = '$c->{call}'; SELECT mulberry.maintenance()});
+sql(qq{UPDATE mulberry_internal.inbound_calls SET ended_at = clock_timestamp() - interval '6 minutes' WHERE sid = '$c->{call}'});
+maintain($node);
 is(session_of($node, $c->{call}), 'the gateway is gone', 'then maintenance does');
 is(conversation_over($node, $c->{call}), 'lost', 'the conversation is over, too');
 is(sql(qq{SELECT t.said FROM mulberry_internal.conversation_turns t JOIN mulberry_internal.conversations c ON c.id = t.conversation WHERE c.call_id = '$c->{call}' AND turn = 1}),

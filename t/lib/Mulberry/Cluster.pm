@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use Exporter 'import';
-our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting ask_until stop_process kill_server new_call backend_pid open_session);
+our @EXPORT = qw(mulberry_cluster maintain wait_for_workers wait_for_true wait_for_setting ask_until stop_process kill_server new_call backend_pid open_session);
 
 # Asks one session again and again, where a psql for each time would take more than what is waited for: a machine with two processors
 # has to run several tests that wait.
@@ -103,6 +103,18 @@ SELECT count(*) FILTER (WHERE backend_type = 'mulberry notifier') = 1
   FROM pg_stat_activity WHERE datname = '$database'
 SQL
     return;
+}
+
+# maintenance(), whose turn it is: one that finds another at it does nothing, and a worker may be at it at any time.
+sub maintain
+{
+    my ($node, $database) = @_;
+    return $node->safe_psql($database // 'postgres', <<'SQL');
+BEGIN;
+DO $$ BEGIN WHILE NOT mulberry_internal.try_maintenance_lock() LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;
+SELECT mulberry.maintenance();
+COMMIT;
+SQL
 }
 
 # Waits until a query answers true; dies, saying what it waited for, when that

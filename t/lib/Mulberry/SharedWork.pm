@@ -8,7 +8,7 @@ use warnings;
 use Mulberry::Cluster;
 use Time::HiRes qw(time sleep);
 
-use constant BOUND => 20;    # s; what waits for a lock, or fails each time, does so for ever
+use constant BOUND => 60;    # s; what waits for a lock, or fails each time, does so for ever
 
 # Makes tenant "b" with somebody who listens to it.
 sub new

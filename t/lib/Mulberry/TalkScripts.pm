@@ -439,7 +439,8 @@ my @scripts = (
             kill KILL => $s->{gateway}{pid};
             $c->closed;
             $s->is($s->sql(qq{SELECT ended_at IS NULL FROM mulberry_internal.media_sessions WHERE call_id = '$c->{call}'}), 't', 'who is killed tells nobody');
-            $s->sql(qq{UPDATE mulberry_internal.inbound_calls SET ended_at = clock_timestamp() - interval '6 minutes' WHERE sid = '$c->{call}'; SELECT mulberry.maintenance()});
+            $s->sql(qq{UPDATE mulberry_internal.inbound_calls SET ended_at = clock_timestamp() - interval '6 minutes' WHERE sid = '$c->{call}'});
+            maintain($s->{node});
             $s->reason('the gateway is gone', 'lost');
             $s->lines('agent: How can I help you?', 'caller: when are you open', "agent: $open");
             my $kept = $s->track('caller');
