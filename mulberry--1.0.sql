@@ -1019,7 +1019,7 @@ CREATE TABLE voice_keys (
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
     CHECK (enabled = (disabled_at IS NULL))
 );
--- voice_keys.c reads columns by position: add new ones at the end
+-- voice_key_load.c reads columns by position: add new ones at the end
 CREATE UNIQUE INDEX voice_keys_receiver ON voice_keys (tenant, key_id) WHERE role = 'receiver';
 COMMENT ON TABLE voice_keys IS 'keys of voice commands, without their bytes, which are in secrets';
 COMMENT ON COLUMN voice_keys.role IS 'sender: the cloud, which signs commands and checks acknowledgements; receiver: the edge';

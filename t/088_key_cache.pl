@@ -89,9 +89,22 @@ is(verdict($third), 'accepted', 'a third one');
 sql('SET session_replication_role = replica; ' . $disable->(9));
 is(verdict($third), 'forgery', 'is disabled as a subscription does it');
 
-# More keys than are kept: all are right, the first again.
+# As many keys as an edge may have.
 my %frames = map { $_ => new_key($_) } 10 .. 90;
 is(join(' ', map { verdict($frames{$_}) } sort keys %frames, 10 .. 12), join(' ', ('accepted') x 84), 'many keys');
+
+# More agents, and more of their keys, than are kept: what is signed with each is the same the second time, and in another session.
+sql(q{SELECT mulberry.create_agent('p' || a) FROM generate_series(1, 70) a});
+sql(q{SELECT mulberry.create_voice_key('p' || a, k) FROM generate_series(1, 70) a, generate_series(1, 5) k});
+my $signed = q{SELECT count(DISTINCT f.frame), md5(string_agg(f.frame, '' ORDER BY a.name, k.key_id))
+    FROM mulberry_internal.agents a JOIN mulberry_internal.voice_keys k ON k.agent = a.id AND k.role = 'sender',
+         mulberry_internal.sign_frame(k.tenant, k.agent, k.key_id, 'QUERY', '12345678', 0, 1, NULL) f WHERE a.name <> 'pi'};
+my $first = $session->query_safe($signed);
+like($first, qr/^350\|/, 'keys of many agents sign');
+is($session->query_safe($signed), $first, '... the same again');
+is(sql($signed), $first, '... and elsewhere');
+is(verdict($frames{$_}), 'accepted', "... and key $_ hears") foreach 10, 90;
+
 sql('TRUNCATE mulberry_internal.secrets');
 like(verdict($frames{12}), qr/bytes of voice key .* are missing/, 'all bytes are gone at once');
 

@@ -1,12 +1,14 @@
 # The receiving side beyond one statement: keys are not seen in the server's log; an accepted frame is
 # on disk; a promoted standby signs with counters of its own and asks before it believes;
-# and a judgement costs the same wherever a tag differs.
+# and a judgement costs the same wherever a tag differs and whatever is wrong with the key, in a session that knows no keys and in
+# one that has judged many frames.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use Mulberry::Cluster;
+use Mulberry::Sessions qw(end_sessions);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -39,8 +41,7 @@ system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-o', "$tmp/count_digests.s
 my $node = do {
     local $ENV{LD_PRELOAD} = "$tmp/count_digests.so";
     local $ENV{COUNT_DIGESTS_FILE} = "$tmp/digests";
-    # a session remembers the keys that it has derived
-    mulberry_cluster('edge', preload => 0, sessions => 0, init => [ allows_streaming => 1 ], conf => <<'CONF');
+    mulberry_cluster('edge', preload => 0, init => [ allows_streaming => 1 ], conf => <<'CONF');
 log_statement = all
 log_min_duration_statement = 0
 log_error_verbosity = verbose
@@ -88,7 +89,8 @@ sub frame
     $counter++;
     $nonce = defined $nonce ? "'$nonce'" : 'NULL';
     return sql(qq{SELECT f.frame FROM mulberry_internal.voice_keys k,
-        mulberry_internal.sign_frame(k.tenant, k.agent, k.key_id, '$command', '$mandate', 0, $counter, $nonce) f WHERE k.role = 'sender'});
+        mulberry_internal.sign_frame(k.tenant, k.agent, k.key_id, '$command', '$mandate', 0, $counter, $nonce) f
+        WHERE k.role = 'sender' AND k.key_id = 7});
 }
 sub hear
 {
@@ -102,13 +104,19 @@ sub forge
 {
     my ($frame, $place) = @_;
     my $digits = substr($frame, 1, 28);
-    substr($digits, 17 + $place, 1) = (substr($digits, 17 + $place, 1) + 1) % 10;
+    substr($digits, 18 + $place, 1) = (substr($digits, 18 + $place, 1) + 1) % 10;
     my $rest = 0;
     $rest = ($rest * 10 + $_) % 97 foreach split //, "${digits}00";
     return sprintf '*%s%02d#', $digits, 98 - $rest;
 }
 
 # ---- the work does not depend on what is wrong ----
+
+# More keys of this edge: one that is used no more, and one that nobody has used yet.
+sql(q{INSERT INTO mulberry_internal.voice_keys (tenant, role, agent, key_id, party_tenant, secret, fingerprint, place, enabled, disabled_at)
+      SELECT k.tenant, k.role, k.agent, n.id, k.party_tenant, 'key-' || n.id, mulberry_internal.make_voice_key(k.tenant, 'key-' || n.id), k.place,
+             n.enabled, CASE WHEN NOT n.enabled THEN now() END
+        FROM mulberry_internal.voice_keys k, (VALUES (8, false), (9, true)) AS n (id, enabled) WHERE k.role = 'receiver'});
 
 my $genuine = frame('QUERY', '12345678');
 my %work;
@@ -121,20 +129,48 @@ sub measure
     sql('DELETE FROM mulberry_internal.key_guard');
     return $verdict;
 }
-measure('warm', frame('PING', '00000000'));    # the extension's own start costs none, but let it be behind us
-$genuine = frame('QUERY', '12345678');
+# A frame like the genuine one of another key, with a wrong tag.
+sub of_key { my ($id) = @_; return forge(sprintf('*%02d', $id) . substr($genuine, 3), 0) }
+my %wrong = ('a wrong tag' => forge($genuine, 0), 'a disabled key' => of_key(8), 'a key not used yet' => of_key(9), 'an unknown key' => of_key(55));
+
+# What a session knows when a frame comes.
+my $change = "UPDATE mulberry_internal.voice_keys SET enabled = enabled WHERE role = 'receiver'";
+my %before = (
+    'in a new session' => sub { end_sessions($node); hear('no frame') },
+    'after a change of keys' => sub { sql($change) },
+    'after a change that was rolled back' => sub { sql("BEGIN; $change; ROLLBACK") },
+    'after a genuine frame' => sub { hear(frame('PING', '00000000')); $genuine = frame('QUERY', '12345678') },
+    'after a frame of its own' => sub { hear($_[0]) },
+    'after frames of unknown keys' => sub { hear(of_key($_)) foreach 10 .. 80 });
+my %of_state;
+foreach my $state (sort keys %before)
+{
+    my %verdicts;
+    foreach my $what (sort keys %wrong)
+    {
+        $before{$state}->($wrong{$what});
+        sql('DELETE FROM mulberry_internal.key_guard');
+        $verdicts{ measure("$what $state", $what eq 'a wrong tag' ? forge($genuine, 0) : $wrong{$what}) }++;
+    }
+    is_deeply(\%verdicts, { forgery => 4 }, "$state: whatever is wrong, it is a forgery");
+    $of_state{$state} = $work{"a wrong tag $state"};
+    is_deeply({ map { $_ => $work{"$_ $state"} } keys %wrong }, { map { $_ => $of_state{$state} } keys %wrong },
+        "... judged with as many digests ($of_state{$state})");
+}
+my $knowing = $of_state{'after a genuine frame'};
+is($of_state{$_}, $knowing, "$_: keys are at hand") foreach grep { /frame/ } sort keys %of_state;
+cmp_ok($knowing, '>=', 4, '... and the HMAC of a tag and the digests of frame and message among them');
+cmp_ok($of_state{$_}, '>=', $knowing + 8, "$_: ... the HMACs that derive the keys of two as well") foreach grep { !/frame/ } sort keys %of_state;
+
 is(measure("place $_", forge($genuine, $_)), 'forgery', "a tag that differs in place $_ is a forgery") foreach 0, 1, 4, 8, 9;
-my $unknown = '*55' . substr($genuine, 3);
-is(measure('unknown key', forge($unknown, 0)), 'forgery', 'so is a frame of an unknown key');
-is_deeply([ @work{ map { "place $_" } 1, 4, 8, 9 } ], [ ($work{'place 0'}) x 4 ], "... judged with as many digests ($work{'place 0'}) wherever it differs");
-is($work{'unknown key'}, $work{'place 0'}, '... and for an unknown key');
-cmp_ok($work{'place 0'}, '>=', 6, '... the HMACs that derive two keys and make one tag among them');
+is_deeply([ @work{ map { "place $_" } 0, 1, 4, 8, 9 } ], [ ($knowing) x 5 ], "... judged with as many digests wherever it differs");
 is(measure('genuine', $genuine), 'accepted', 'the genuine one is accepted');
-cmp_ok($work{genuine}, '>', $work{'place 0'}, '... with the same, and those of the acknowledgement');
+cmp_ok($work{genuine}, '>', $knowing, '... with the same, and those of the acknowledgement');
 is(measure('duplicate', $genuine), 'duplicate', 'a duplicate');
-is($work{duplicate}, $work{'place 0'} - 3, '... is answered without a tag and its message');
+is($work{duplicate}, $knowing - 3, '... is answered without a tag and its message');
 is(measure('no frame', substr($genuine, 0, 31)), 'decode error', 'no frame');
 is($work{'no frame'}, 0, '... costs none');
+sql(q{DELETE FROM mulberry_internal.voice_keys WHERE role = 'receiver' AND key_id <> 7});
 
 # ---- durable, whatever synchronous_commit says ----
 

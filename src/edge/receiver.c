@@ -19,8 +19,6 @@
 #include "metrics/counters.h"
 #include "server/row.h"
 #include "server/xact.h"
-#include "secrets/secret_key.h"
-#include "keys/key_cache.h"
 #include "keys/voice_keys.h"
 
 PG_FUNCTION_INFO_V1(mulberry_take_frame);
@@ -54,31 +52,6 @@ get_digests(ArrayType *array, uint8 digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE])
 		memcpy(digests[i], VARDATA_ANY(digest), MB_SHA256_SIZE);
 	}
 	return n;
-}
-
-/*
- * What stands in for a key that is not there: it costs what a real one costs, the reading of the
- * key file and the derivation.  Of no use, because the judge does not accept a frame for it.
- */
-static void
-derive_dummy(mulberry_voice_key *key)
-{
-	static const uint8 no_key[MB_COMMAND_KEY_SIZE];
-	mulberry_secret_keys file;
-	mulberry_key_name name;
-	uint64 generation;
-	bool found;
-
-	memset(&name, 0, sizeof(name));
-	name.role = MULBERRY_KEY_DUMMY;
-	if (mulberry_key_cache_get(&name, key, &found))
-		return;
-	generation = mulberry_key_cache_generation();
-	(void) mulberry_read_secret_keys(&file, /* missing_ok */ true);
-	explicit_bzero(&file, sizeof(file));
-	if (mb_command_derive_keys(no_key, &key->keys) != MB_OK)
-		elog(ERROR, "could not derive a key");
-	mulberry_key_cache_put(&name, key, false, generation);
 }
 
 /* The type received_frame, in the order of its columns. */
@@ -173,10 +146,7 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 	mulberry_row_begin(&r, fcinfo);
 	frame = taken_frame(PG_GETARG_HEAPTUPLEHEADER(1), symbols);
 	state.known = mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_RECEIVER, NULL,
-										  frame.command.key_id, &key) &&
-				  key.enabled;
-	if (!state.known)
-		derive_dummy(&key);
+										  frame.command.key_id, &key);
 	state.keys = key.keys;
 	state.party = key.party;
 	state.last_counter = PG_GETARG_INT64(2);
@@ -235,8 +205,7 @@ mulberry_build_ack(PG_FUNCTION_ARGS)
 	if (VARSIZE_ANY_EXHDR(digest) != MB_SHA256_SIZE)
 		elog(ERROR, "a message digest has %d bytes", MB_SHA256_SIZE);
 	if (!mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_RECEIVER, PG_GETARG_UUID_P(1),
-								 PG_GETARG_INT32(2), &key) ||
-		!key.enabled)
+								 PG_GETARG_INT32(2), &key))
 		elog(ERROR, "there is no such enabled voice key");
 	status = mb_ack_build(&key.keys, &key.party, key.key_id, PG_GETARG_INT32(3), PG_GETARG_INT32(4),
 						  PG_GETARG_INT64(5), (uint8 *) VARDATA_ANY(digest), frame);

@@ -24,19 +24,35 @@
 
 PG_FUNCTION_INFO_V1(mulberry_keys_have_changed);
 
-#define ENTRIES 64
+/* Room for a ring of each role with all the ids that there are, and for many that are as small as they usually are. */
+#define RINGS 64
+#define KEYS 256
 
-typedef struct cache_entry
+StaticAssertDecl(KEYS >= 2 * MULBERRY_VOICE_KEY_IDS, "there is room for a ring of each role");
+
+typedef struct cached_ring
 {
 	bool filled;
 	uint64 used; /* by the clock of uses, for the choice of whom to throw out */
-	mulberry_key_name name;
-	bool found;
+	mulberry_key_ring ring;
+	/* by key id: place in keys, counted from 1; 0: the ring has no such key */
+	uint16 places[MULBERRY_VOICE_KEY_IDS];
+} cached_ring;
+
+typedef struct cached_key
+{
+	bool filled;
 	mulberry_voice_key key;
-} cache_entry;
+} cached_key;
+
+typedef struct key_cache
+{
+	cached_ring rings[RINGS];
+	cached_key keys[KEYS];
+} key_cache;
 
 /* NULL until it is first needed, and for good where there is no memory. */
-static cache_entry *entries = NULL;
+static key_cache *cache = NULL;
 static bool tried = false;
 static uint64 uses = 0;
 static uint64 generation = 0;
@@ -47,8 +63,8 @@ static Oid secrets_oid = InvalidOid;
 static void
 wipe(void)
 {
-	if (entries != NULL)
-		mb_forget(entries, sizeof(cache_entry) * ENTRIES);
+	if (cache != NULL)
+		mb_forget(cache, sizeof(*cache));
 }
 
 static void
@@ -70,11 +86,11 @@ relation_changed(Datum argument, Oid relation)
 static bool
 prepare(void)
 {
-	size_t size = sizeof(cache_entry) * ENTRIES;
+	size_t size = sizeof(*cache);
 	void *memory;
 
 	if (tried)
-		return entries != NULL;
+		return cache != NULL;
 	tried = true;
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
@@ -89,7 +105,7 @@ prepare(void)
 #endif
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	on_proc_exit(wipe_at_exit, (Datum) 0);
-	entries = memory;
+	cache = memory;
 	return true;
 }
 
@@ -115,35 +131,39 @@ look_at_file(void)
 	file = now;
 }
 
-static cache_entry *
-find(const mulberry_key_name *name)
+static cached_ring *
+find(const mulberry_key_ring *ring)
 {
-	for (int i = 0; i < ENTRIES; i++)
-		if (entries[i].filled && memcmp(&entries[i].name, name, sizeof(*name)) == 0)
-			return &entries[i];
+	for (int i = 0; i < RINGS; i++)
+		if (cache->rings[i].filled && memcmp(&cache->rings[i].ring, ring, sizeof(*ring)) == 0)
+			return &cache->rings[i];
 	return NULL;
 }
 
 bool
-mulberry_key_cache_get(const mulberry_key_name *name, mulberry_voice_key *key, bool *found)
+mulberry_key_cache_get(const mulberry_key_ring *ring, int key_id, mulberry_voice_key *key,
+					   bool *found)
 {
-	cache_entry *entry;
+	cached_ring *kept;
+	int place;
 
 	if (!prepare())
 		return false;
 	AcceptInvalidationMessages();
 	look_at_file();
-	entry = find(name);
-	if (entry == NULL)
+	kept = find(ring);
+	if (kept == NULL)
 	{
-		/* whoever reads the key now must hear of what changes meanwhile */
+		/* whoever reads the keys now must hear of what changes meanwhile */
 		voice_keys_oid = mulberry_relation_oid("voice_keys");
 		secrets_oid = mulberry_relation_oid("secrets");
 		return false;
 	}
-	entry->used = ++uses;
-	*key = entry->key;
-	*found = entry->found;
+	kept->used = ++uses;
+	place = key_id >= 0 && key_id < MULBERRY_VOICE_KEY_IDS ? kept->places[key_id] : 0;
+	*found = place > 0;
+	if (*found)
+		*key = cache->keys[place - 1].key;
 	return true;
 }
 
@@ -153,30 +173,72 @@ mulberry_key_cache_generation(void)
 	return generation;
 }
 
+static void
+throw_out(cached_ring *kept)
+{
+	for (int id = 0; id < MULBERRY_VOICE_KEY_IDS; id++)
+		if (kept->places[id] > 0)
+			mb_forget(&cache->keys[kept->places[id] - 1], sizeof(cached_key));
+	mb_forget(kept, sizeof(*kept));
+}
+
+static void
+throw_out_oldest(void)
+{
+	cached_ring *oldest = NULL;
+
+	for (int i = 0; i < RINGS; i++)
+		if (cache->rings[i].filled && (oldest == NULL || cache->rings[i].used < oldest->used))
+			oldest = &cache->rings[i];
+	Assert(oldest != NULL);
+	throw_out(oldest);
+}
+
+static cached_ring *
+free_ring(void)
+{
+	for (int i = 0; i < RINGS; i++)
+		if (!cache->rings[i].filled)
+			return &cache->rings[i];
+	return NULL;
+}
+
+static int
+free_keys(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < KEYS; i++)
+		n += !cache->keys[i].filled;
+	return n;
+}
+
 void
-mulberry_key_cache_put(const mulberry_key_name *name, const mulberry_voice_key *key, bool found,
+mulberry_key_cache_put(const mulberry_key_ring *ring, const mulberry_voice_key *keys, int n,
 					   uint64 began)
 {
-	cache_entry *place;
+	cached_ring *kept;
+	int place = 0;
 
-	if (entries == NULL || generation != began)
+	Assert(n <= MULBERRY_VOICE_KEY_IDS);
+	if (cache == NULL || generation != began)
 		return;
-	place = find(name);
-	for (int i = 0; place == NULL && i < ENTRIES; i++)
-		if (!entries[i].filled)
-			place = &entries[i];
-	if (place == NULL)
+	kept = find(ring);
+	if (kept != NULL)
+		throw_out(kept);
+	while ((kept = free_ring()) == NULL || free_keys() < n)
+		throw_out_oldest();
+	kept->filled = true;
+	kept->used = ++uses;
+	kept->ring = *ring;
+	for (int i = 0; i < n; i++)
 	{
-		place = &entries[0];
-		for (int i = 1; i < ENTRIES; i++)
-			if (entries[i].used < place->used)
-				place = &entries[i];
+		while (cache->keys[place].filled)
+			place++;
+		cache->keys[place].filled = true;
+		cache->keys[place].key = keys[i];
+		kept->places[keys[i].key_id] = place + 1;
 	}
-	place->name = *name;
-	place->key = *key;
-	place->found = found;
-	place->used = ++uses;
-	place->filled = true;
 }
 
 /* keys_have_changed(): trigger of voice_keys and secrets. */

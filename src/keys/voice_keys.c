@@ -1,16 +1,13 @@
 /*
  * voice_keys.c
- *	  Keys of voice commands: makes them, loads them for C code, signs commands and checks
- *	  acknowledgements with them, and writes and reads the one line that takes a key to its edge.
+ *	  Keys of voice commands: makes them, signs commands and checks acknowledgements with them, and
+ *	  gives away the one line that takes a key to its edge.
  *
  * Which key a command is signed with, counters and rotation are decided in SQL, over the rows of
- * voice_keys.  How the line enters on the edge is voice_key_entry.c's.
+ * voice_keys.  How keys are found is voice_key_load.c's, how the line enters on the edge voice_key_entry.c's.
  */
 #include "server/compat.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -18,19 +15,14 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/rel.h"
 #include "utils/uuid.h"
 
 #include "access/access.h"
-#include "server/catalog.h"
-#include "server/columns.h"
 #include "core/command/command_kinds.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
 #include "metrics/counters.h"
 #include "secrets/secrets.h"
-#include "keys/key_cache.h"
 #include "keys/voice_key_line.h"
 #include "keys/voice_keys.h"
 
@@ -44,142 +36,13 @@ PG_FUNCTION_INFO_V1(mulberry_sync_mac);
 PG_FUNCTION_INFO_V1(mulberry_sync_mac_fits);
 PG_FUNCTION_INFO_V1(mulberry_signing_place);
 
-/* Attribute numbers of the table, in the order of its columns. */
-enum voice_keys_column
-{
-	VOICE_KEYS_TENANT = 1,
-	VOICE_KEYS_ROLE,
-	VOICE_KEYS_AGENT,
-	VOICE_KEYS_KEY_ID,
-	VOICE_KEYS_PARTY_TENANT,
-	VOICE_KEYS_SECRET,
-	VOICE_KEYS_ENABLED
-};
-
 static const char sync_label[] = "mulberry/sync/1";
 static const char fingerprint_label[] = "mulberry/dtmf/2/fingerprint";
 
-static const char *const role_names[] = { "sender", "receiver" };
-
 /* ---------------------------------------------------------------------------
- * Loading
+ * What goes between cloud and edge beside frames
  * ---------------------------------------------------------------------------
  */
-
-/* The role of that name; an internal error for any other. */
-static mulberry_voice_role
-role_from_name(const char *name)
-{
-	for (int i = 0; i < lengthof(role_names); i++)
-		if (strcmp(role_names[i], name) == 0)
-			return (mulberry_voice_role) i;
-	elog(ERROR, "unknown role of a voice key \"%s\"", name);
-}
-
-/* A row of voice_keys, and the name of its secret; false when there is none. */
-static bool
-find_row(const pg_uuid_t *tenant, mulberry_voice_role role, const pg_uuid_t *agent, int key_id,
-		 mulberry_voice_key *key, char **secret)
-{
-	Relation rel = table_open(mulberry_relation_oid("voice_keys"), AccessShareLock);
-	TupleDesc desc = RelationGetDescr(rel);
-	ScanKeyData keys[4];
-	int n = 0;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool found = false;
-
-	ScanKeyInit(&keys[n++], VOICE_KEYS_TENANT, BTEqualStrategyNumber, F_UUID_EQ,
-				UUIDPGetDatum(tenant));
-	ScanKeyInit(&keys[n++], VOICE_KEYS_ROLE, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(role_names[role]));
-	if (agent != NULL)
-		ScanKeyInit(&keys[n++], VOICE_KEYS_AGENT, BTEqualStrategyNumber, F_UUID_EQ,
-					UUIDPGetDatum(agent));
-	scan = systable_beginscan(rel, mulberry_relation_oid("voice_keys_pkey"), true, NULL, n, keys);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (DatumGetInt32(mulberry_column(tuple, desc, VOICE_KEYS_KEY_ID)) != key_id)
-			continue;
-		found = true;
-		key->key_id = key_id;
-		key->agent = *DatumGetUUIDP(mulberry_column(tuple, desc, VOICE_KEYS_AGENT));
-		key->enabled = DatumGetBool(mulberry_column(tuple, desc, VOICE_KEYS_ENABLED));
-		memcpy(key->party.tenant,
-			   DatumGetUUIDP(mulberry_column(tuple, desc, VOICE_KEYS_PARTY_TENANT))->data,
-			   MB_PARTY_ID_SIZE);
-		memcpy(key->party.edge, key->agent.data, MB_PARTY_ID_SIZE);
-		*secret = TextDatumGetCString(mulberry_column(tuple, desc, VOICE_KEYS_SECRET));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-/* The 32 bytes of an enabled key; the caller wipes them. */
-static void
-read_bytes(const pg_uuid_t *tenant, const char *secret, uint8 bytes[MB_COMMAND_KEY_SIZE])
-{
-	Size length;
-	char *value = mulberry_secret_read(tenant, secret, &length);
-
-	if (value == NULL || length != MB_COMMAND_KEY_SIZE)
-	{
-		if (value != NULL)
-			explicit_bzero(value, length);
-		ereport(ERROR, errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("the bytes of voice key \"%s\" are missing", secret),
-				errhint("Make a new key with rotate_voice_key()."));
-	}
-	memcpy(bytes, value, MB_COMMAND_KEY_SIZE);
-	explicit_bzero(value, length);
-	pfree(value);
-}
-
-/* A key by its row; false when there is none. */
-static bool
-load_key(const mulberry_key_name *name, mulberry_voice_key *key)
-{
-	uint8 bytes[MB_COMMAND_KEY_SIZE];
-	char *secret;
-	mb_status status;
-
-	if (!find_row(&name->tenant, (mulberry_voice_role) name->role,
-				  name->any_agent ? NULL : &name->agent, name->key_id, key, &secret))
-		return false;
-	if (!key->enabled)
-		return true;
-	read_bytes(&name->tenant, secret, bytes);
-	status = mb_command_derive_keys(bytes, &key->keys);
-	mb_forget(bytes, sizeof(bytes));
-	if (status != MB_OK)
-		elog(ERROR, "could not derive a key: %s", mb_status_message(status));
-	return true;
-}
-
-bool
-mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role, const pg_uuid_t *agent,
-						int key_id, mulberry_voice_key *key)
-{
-	mulberry_key_name name;
-	uint64 generation;
-	bool found;
-
-	memset(&name, 0, sizeof(name));
-	name.tenant = *tenant;
-	name.role = role;
-	name.key_id = key_id;
-	name.any_agent = agent == NULL;
-	if (agent != NULL)
-		name.agent = *agent;
-	if (mulberry_key_cache_get(&name, key, &found))
-		return found;
-	generation = mulberry_key_cache_generation();
-	memset(key, 0, sizeof(*key));
-	found = load_key(&name, key);
-	mulberry_key_cache_put(&name, key, found, generation);
-	return found;
-}
 
 /*
  * HMAC-SHA256 of data by the key HMAC-SHA256(K, "mulberry/sync/1"), which signs what goes between cloud and
@@ -189,15 +52,13 @@ static bool
 compute_sync_mac(const pg_uuid_t *tenant, mulberry_voice_role role, const pg_uuid_t *agent,
 				 int key_id, const void *data, Size n, uint8 mac[MB_SHA256_SIZE])
 {
-	mulberry_voice_key key = { 0 };
 	uint8 bytes[MB_COMMAND_KEY_SIZE];
 	uint8 sync_key[MB_SHA256_SIZE];
-	char *secret;
+	mb_command_party party;
 	mb_status status;
 
-	if (!find_row(tenant, role, agent, key_id, &key, &secret) || !key.enabled)
+	if (!mulberry_voice_key_bytes(tenant, role, agent, key_id, bytes, &party))
 		return false;
-	read_bytes(tenant, secret, bytes);
 	status = mb_hmac_sha256(bytes, sizeof(bytes), sync_label, strlen(sync_label), sync_key);
 	mb_forget(bytes, sizeof(bytes));
 	if (status == MB_OK)
@@ -281,9 +142,7 @@ Datum
 mulberry_take_exported_voice_key(PG_FUNCTION_ARGS)
 {
 	TransactionId marked_by = exported.xid;
-	mulberry_voice_key key = { 0 };
 	mulberry_voice_key_line line = { 0 };
-	char *secret;
 	char *written;
 	text *result;
 	char fingerprint[MULBERRY_VOICE_FINGERPRINT_SIZE + 1];
@@ -299,10 +158,8 @@ mulberry_take_exported_voice_key(PG_FUNCTION_ARGS)
 		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("no voice key was exported by this session"),
 				errhint("Use CALL mulberry.export_voice_key(agent, key_id)."));
-	if (find_row(&exported.tenant, MULBERRY_VOICE_SENDER, &exported.agent, exported.key_id, &key,
-				 &secret) &&
-		key.enabled)
-		read_bytes(&exported.tenant, secret, line.bytes);
+	(void) mulberry_voice_key_bytes(&exported.tenant, MULBERRY_VOICE_SENDER, &exported.agent,
+									exported.key_id, line.bytes, &line.party);
 	mulberry_voice_key_fingerprint(line.bytes, fingerprint);
 	if (strcmp(fingerprint, exported.fingerprint) != 0)
 	{
@@ -310,8 +167,7 @@ mulberry_take_exported_voice_key(PG_FUNCTION_ARGS)
 		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("voice key %d was disabled meanwhile", exported.key_id));
 	}
-	line.party = key.party;
-	line.key_id = key.key_id;
+	line.key_id = exported.key_id;
 	line.challenge_extend = exported.challenge_extend;
 	written = mulberry_voice_key_line_write(&line);
 	mb_forget(&line, sizeof(line));
@@ -370,8 +226,7 @@ mulberry_sign_frame(PG_FUNCTION_ARGS)
 	command.argument = PG_GETARG_INT32(5);
 
 	if (!mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_SENDER, PG_GETARG_UUID_P(1),
-								 command.key_id, &key) ||
-		!key.enabled)
+								 command.key_id, &key))
 		elog(ERROR, "there is no such enabled voice key");
 	status =
 		mb_command_build(&key.keys, &key.party, &command, PG_GETARG_INT64(6), nonce, frame, digest);
@@ -487,8 +342,7 @@ mulberry_verify_ack_frame(PG_FUNCTION_ARGS)
 		return mulberry_row_end(&r);
 	}
 	if (mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_SENDER, PG_GETARG_UUID_P(1),
-								PG_GETARG_INT32(2), &key) &&
-		key.enabled)
+								PG_GETARG_INT32(2), &key))
 		verdict = mb_ack_verify(&fields, &key.keys, &key.party, key.key_id, PG_GETARG_INT64(3),
 								(uint8 *) VARDATA_ANY(digest));
 	mb_forget(&key, sizeof(key));
@@ -518,7 +372,7 @@ mulberry_sync_mac(PG_FUNCTION_ARGS)
 
 	SET_VARSIZE(result, VARHDRSZ + MB_SHA256_SIZE);
 	if (!compute_sync_mac(PG_GETARG_UUID_P(0),
-						  role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+						  mulberry_voice_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
 						  PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data),
 						  VARSIZE_ANY_EXHDR(data), (uint8 *) VARDATA(result)))
 		PG_RETURN_NULL();
@@ -535,7 +389,7 @@ mulberry_sync_mac_fits(PG_FUNCTION_ARGS)
 	bool fits;
 
 	if (!compute_sync_mac(PG_GETARG_UUID_P(0),
-						  role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+						  mulberry_voice_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
 						  PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data),
 						  VARSIZE_ANY_EXHDR(data), expected))
 		PG_RETURN_BOOL(false);

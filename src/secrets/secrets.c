@@ -79,15 +79,29 @@ static void check_name(const char *name);
 char *
 mulberry_secret_read(const pg_uuid_t *tenant, const char *name, Size *length)
 {
+	const char *problem;
+	char *value = mulberry_secret_try_read(tenant, name, length, &problem);
+
+	if (value == NULL && problem != NULL)
+		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
+						errmsg("secret \"%s\" cannot be read: %s", name, problem),
+						errhint("mulberry.health() says which key file is needed.")));
+	return value;
+}
+
+char *
+mulberry_secret_try_read(const pg_uuid_t *tenant, const char *name, Size *length,
+						 const char **problem)
+{
 	Relation rel = table_open(mulberry_relation_oid("secrets"), AccessShareLock);
 	sealed_secret *sealed = NULL;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple tuple;
 	mulberry_secret_keys file;
-	const char *problem;
 	char *value;
 
+	*problem = NULL;
 	ScanKeyInit(&keys[0], SECRETS_TENANT, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(tenant));
 	ScanKeyInit(&keys[1], SECRETS_NAME, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
 	scan = systable_beginscan(rel, mulberry_relation_oid("secrets_pkey"), true, NULL, 2, keys);
@@ -100,12 +114,8 @@ mulberry_secret_read(const pg_uuid_t *tenant, const char *name, Size *length)
 		return NULL;
 
 	(void) mulberry_read_secret_keys(&file, false);
-	value = open_sealed(&file, sealed, &problem);
+	value = open_sealed(&file, sealed, problem);
 	explicit_bzero(&file, sizeof(file));
-	if (value == NULL)
-		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-						errmsg("secret \"%s\" cannot be read: %s", name, problem),
-						errhint("mulberry.health() says which key file is needed.")));
 	*length = VARSIZE_ANY_EXHDR(sealed->ciphertext);
 	return value;
 }

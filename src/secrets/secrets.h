@@ -29,6 +29,13 @@ extern void mulberry_secrets_init(void);
 extern char *mulberry_secret_read(const pg_uuid_t *tenant, const char *name, Size *length);
 
 /*
+ * mulberry_secret_read() for whom one secret that cannot be opened must not keep from others: NULL, with the problem, or
+ * with a NULL problem where there is none by that name.  Only trouble with the key file itself is an error.
+ */
+extern char *mulberry_secret_try_read(const pg_uuid_t *tenant, const char *name, Size *length,
+									  const char **problem);
+
+/*
  * Stores or replaces a tenant's secret; the key file is made with the first one.
  * Raises an error for a bad name, an empty or too long value, and trouble with
  * the key file.  The caller has checked the access.
