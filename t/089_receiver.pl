@@ -172,6 +172,17 @@ is(measure('no frame', substr($genuine, 0, 31)), 'decode error', 'no frame');
 is($work{'no frame'}, 0, '... costs none');
 sql(q{DELETE FROM mulberry_internal.voice_keys WHERE role = 'receiver' AND key_id <> 7});
 
+# Nor is it told by the work whether an account has an auth token here.
+sql(q{SELECT mulberry_internal.make_voice_key(id, 'auth-token') FROM mulberry_internal.tenants WHERE name = 'default'});
+my %check = map {
+    my $before = digests();
+    is(sql("SELECT mulberry_internal.check_twilio_signature((SELECT id FROM mulberry_internal.tenants WHERE name = 'default'), $_, 'https://x.invalid/', '{}', 'none')"),
+        'f', "no signature by the secret $_");
+    $_ => digests() - $before
+} "'auth-token'", "'another-token'", 'NULL';
+is_deeply([ values %check ], [ ($check{NULL}) x 3 ], '... is refused after as many digests');
+cmp_ok($check{NULL}, '>', 0, '... of which the key file has one');
+
 # ---- durable, whatever synchronous_commit says ----
 
 is(sql('SHOW synchronous_commit'), 'off', 'commits are asynchronous');

@@ -36,6 +36,12 @@ extern char *mulberry_secret_try_read(const pg_uuid_t *tenant, const char *name,
 									  const char **problem);
 
 /*
+ * Does what mulberry_secret_read() does, but for the looking up, with a seal that does not open: for whom it must not be told
+ * by the time whether there is a secret.  Raises the same errors for trouble with the key file, unless it is missing.
+ */
+extern void mulberry_secret_read_none(void);
+
+/*
  * Stores or replaces a tenant's secret; the key file is made with the first one.
  * Raises an error for a bad name, an empty or too long value, and trouble with
  * the key file.  The caller has checked the access.

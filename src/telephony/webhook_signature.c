@@ -154,6 +154,8 @@ signed_by_secret(const webhook *hook, pg_uuid_t *tenant, const char *secret)
 
 	if (tenant && secret)
 		token = mulberry_secret_read(tenant, secret, &length);
+	if (!token)
+		mulberry_secret_read_none();
 	verdict = token ? judge(hook, token, length) : judge(hook, nobody, sizeof nobody - 1);
 	if (token)
 		explicit_bzero(token, length);
