@@ -77,3 +77,26 @@ SELECT pg_temp.as_sent(3000) AS since;
 ROLLBACK;
 SELECT pg_temp.as_sent(3000);
 SELECT count(erase_call('pages'));
+
+-- Pages that lie one behind another in their table and not in memory: others come between them; and a long value in a table of all sessions.
+CREATE TABLE between (page text);
+ALTER TABLE between ALTER COLUMN page SET STORAGE PLAIN;
+CREATE TABLE kept (audio bytea);
+ALTER TABLE kept ALTER COLUMN audio SET STORAGE EXTERNAL;
+INSERT INTO kept VALUES (pg_temp.noise(96000));
+DO $$
+DECLARE
+    noise bytea := pg_temp.noise(96000);
+BEGIN
+    FOR n IN 0..599 LOOP
+        PERFORM ingest_packet('scattered', n, substr(noise, n * 160 + 1, 160), encoding => 'mulaw', sample_rate => 8000);
+        IF n % 30 = 29 AND n % 240 >= 60 THEN
+            INSERT INTO between VALUES (repeat('x', 8000));
+        END IF;
+    END LOOP;
+END $$;
+SELECT (wav_decode(call_audio('scattered'))).audio = audio_convert(audio || '', 'mulaw', 8000, 's16le', 8000) AS scattered,
+       audio_convert(audio, 'mulaw', 8000, 's16le', 8000) = audio_convert(audio || '', 'mulaw', 8000, 's16le', 8000) AS kept
+  FROM kept;
+DROP TABLE between, kept;
+SELECT count(erase_call('scattered'));

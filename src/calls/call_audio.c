@@ -85,7 +85,7 @@ read_lengths(const mulberry_packet_reader *reader, audio_plan *plan)
 	int32 sequence;
 	int sample_size;
 	mulberry_packet_scan scan;
-	Datum data;
+	const struct varlena *data;
 
 	memset(plan, 0, sizeof(*plan));
 	sample_size = reader->track.encoding == MULBERRY_ENCODING_TEXT
@@ -94,7 +94,7 @@ read_lengths(const mulberry_packet_reader *reader, audio_plan *plan)
 	mulberry_begin_packets(reader, &scan);
 	while (mulberry_next_packet(&scan, &sequence, &data))
 	{
-		int64 length = (toast_raw_datum_size(data) - VARHDRSZ) / sample_size;
+		int64 length = (toast_raw_datum_size(PointerGetDatum(data)) - VARHDRSZ) / sample_size;
 		int i;
 
 		if (sequence > next)
@@ -306,10 +306,9 @@ take_packet(mulberry_call_samples *audio)
 {
 	int32 sequence;
 	const struct varlena *bytes;
-	Datum data;
 
 	/* A scan that has ended must not be asked again: it would begin anew. */
-	if (audio->ended || !mulberry_next_packet(&audio->scan, &sequence, &data))
+	if (audio->ended || !mulberry_next_packet(&audio->scan, &sequence, &bytes))
 	{
 		audio->ended = true;
 		return audio->reader.track.expected_total > audio->next &&
@@ -318,7 +317,6 @@ take_packet(mulberry_call_samples *audio)
 	if (sequence > audio->next)
 		(void) take_silence(audio, sequence);
 	audio->next = sequence + 1;
-	bytes = (const struct varlena *) DatumGetPointer(data);
 	/* most lie in the row as they are */
 	if (VARATT_IS_EXTERNAL(bytes) || VARATT_IS_COMPRESSED(bytes))
 	{
@@ -369,7 +367,8 @@ mulberry_next_heard_samples(mulberry_call_samples *audio, int16 *samples, int64 
 			audio->silent = 0;
 			return 0;
 		}
-		taken = Min(audio->n_bytes / size, MULBERRY_AUDIO_SLICE - n);
+		/* a division takes as long as ten samples */
+		taken = Min(size == 1 ? audio->n_bytes : audio->n_bytes / size, MULBERRY_AUDIO_SLICE - n);
 		mulberry_expect_ok(mb_audio_decode(audio->encoding, audio->at, taken * size, samples + n));
 		audio->at += taken * size;
 		audio->n_bytes -= taken * size;
@@ -494,7 +493,7 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 	mulberry_packet_scan scan;
 	StringInfoData joined;
 	int32 sequence;
-	Datum data;
+	const struct varlena *data;
 	char *converted;
 	text *result;
 
@@ -508,7 +507,7 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 	while (mulberry_next_packet(&scan, &sequence, &data))
 	{
 		MemoryContext before = MemoryContextSwitchTo(reader.packet_context);
-		bytea *bytes = DatumGetByteaPP(data);
+		bytea *bytes = DatumGetByteaPP(PointerGetDatum(data));
 
 		MemoryContextSwitchTo(before);
 		if (joined.len > 0)

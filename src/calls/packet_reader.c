@@ -56,13 +56,15 @@ ask_index(mulberry_packet_scan *scan)
 	ScanKeyData keys[2];
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->track.id));
-	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(scan->last));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(scan->next - 1));
 	/* a condition costs something for each row */
-	mulberry_begin_scan_with(&scan->scan, reader->table, reader->key, keys, scan->last < 0 ? 1 : 2,
+	mulberry_begin_scan_with(&scan->scan, reader->table, reader->key, keys, scan->next == 0 ? 1 : 2,
 							 reader->snapshot);
 	scan->place = InvalidOffsetNumber;
 	scan->in_line = 0;
 	scan->followed = -1;
+	scan->size = 0;
+	scan->distance_behind = 0;
 	MemoryContextSwitchTo(before);
 }
 
@@ -70,22 +72,40 @@ void
 mulberry_begin_packets(const mulberry_packet_reader *reader, mulberry_packet_scan *scan)
 {
 	scan->reader = reader;
-	scan->last = -1;
+	scan->next = 0;
+	scan->at = scan->n = 0;
 	scan->wanted = ENOUGH_IN_LINE;
 	ask_index(scan);
 }
 
-/* Whether the packet that lies behind the last one is the next one. */
-static inline HeapTuple
+/* Has those packets in hand that lie behind the last one on its page, or at the beginning of the next one. */
+static void
 follow(mulberry_packet_scan *scan)
 {
-	HeapTuple row = mulberry_tuple_behind(&scan->scan);
+	mulberry_page_rows *rows = &scan->scan.rows;
+	int64 track = scan->reader->track.id;
+	HeapTupleHeader header;
 
-	if (row == NULL || mulberry_packet_track(row) != scan->reader->track.id ||
-		mulberry_packet_sequence(row) != scan->last + 1)
-		return NULL;
-	scan->followed++;
-	return row;
+	if (scan->place >= rows->last)
+	{
+		if (!mulberry_page_behind(rows))
+			return;
+		scan->place = InvalidOffsetNumber;
+	}
+	while ((header = mulberry_row_at_offset(rows, scan->place + 1)) != NULL)
+	{
+		HeapTupleData row = { .t_data = header };
+		int32 sequence;
+		Datum data;
+
+		mulberry_read_packet(&row, &sequence, &data);
+		if (mulberry_packet_track(&row) != track || sequence != scan->next + scan->n)
+			break;
+		scan->data[scan->n++] = (const struct varlena *) DatumGetPointer(data);
+		scan->place++;
+	}
+	scan->followed += scan->n;
+	scan->distance_behind = mulberry_distance_behind(rows);
 }
 
 /* Whether enough packets have lain behind one another for the next one to be looked for there. */
@@ -93,38 +113,51 @@ static inline bool
 is_in_line(mulberry_packet_scan *scan, HeapTuple row, int32 sequence)
 {
 	OffsetNumber place = ItemPointerGetOffsetNumber(&row->t_self);
-	bool behind = place == scan->place + 1 && sequence == scan->last + 1;
+	bool behind = place == scan->place + 1 && sequence == scan->next;
 
 	scan->in_line = behind ? scan->in_line + 1 : 0;
 	scan->place = place;
 	return scan->in_line >= scan->wanted;
 }
 
-bool
-mulberry_next_packet(mulberry_packet_scan *scan, int32 *sequence, Datum *data)
+/* Has the packet in hand that the index says is next. */
+static bool
+ask_for_one(mulberry_packet_scan *scan)
 {
-	HeapTuple row = NULL;
+	HeapTuple row = mulberry_next_tuple(&scan->scan, ForwardScanDirection);
+	int32 sequence;
+	Datum data;
 
-	CHECK_FOR_INTERRUPTS();
-	if (scan->followed >= 0 && (row = follow(scan)) == NULL)
+	if (row == NULL)
+		return false;
+	mulberry_read_packet(row, &sequence, &data);
+	if (is_in_line(scan, row, sequence) && row == &scan->scan.tuple)
 	{
+		scan->followed = 0;
+		scan->size = row->t_len;
+	}
+	scan->next = sequence;
+	scan->data[scan->n++] = (const struct varlena *) DatumGetPointer(data);
+	return true;
+}
+
+bool
+mulberry_more_packets(mulberry_packet_scan *scan)
+{
+	CHECK_FOR_INTERRUPTS();
+	scan->at = scan->n = 0;
+	if (scan->followed >= 0)
+	{
+		follow(scan);
+		if (scan->n > 0)
+			return true;
 		/* where lines are short, the way back costs more than was spared */
 		scan->wanted = scan->followed >= WORTH_LEAVING ? ENOUGH_IN_LINE
 													   : Min(scan->wanted * 2, PG_INT32_MAX / 4);
 		mulberry_end_scan(&scan->scan);
 		ask_index(scan);
 	}
-	if (row == NULL)
-	{
-		row = mulberry_next_tuple(&scan->scan, ForwardScanDirection);
-		if (row == NULL)
-			return false;
-		if (is_in_line(scan, row, mulberry_packet_sequence(row)) && row == &scan->scan.tuple)
-			scan->followed = 0;
-	}
-	mulberry_read_packet(row, sequence, data);
-	scan->last = *sequence;
-	return true;
+	return ask_for_one(scan);
 }
 
 void

@@ -75,6 +75,13 @@ update_heap_tuple(Relation table, ItemPointer tid, HeapTuple tuple, CommandId co
 #endif
 }
 
+/* 16 renames what says in which file a table lies. */
+#if PG_VERSION_NUM >= 160000
+#define relation_file(relation) ((relation)->rd_locator)
+#else
+#define relation_file(relation) ((relation)->rd_node)
+#endif
+
 /* 17 puts the local transaction id into a struct. */
 #if PG_VERSION_NUM >= 170000
 #define my_local_transaction() (MyProc->vxid.lxid)

@@ -9,13 +9,21 @@
 
 #include "access/heapam.h"
 #include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
 
 #include "server/page_rows.h"
 
-/* Bytes that a processor fetches at once, at least. */
-#define CACHE_LINE 64
+/* What of a page says where its rows lie, mostly. */
+#define PAGE_HEAD 192
+
+/* So many pages that lie behind one another make the next one worth a look ahead. */
+#define ENOUGH_IN_LINE 3
+
+/* An eighth of a page is on its way from memory, or a row. */
+#define ROWS_OVER_AHEAD 8
 
 bool
 mulberry_can_judge_pages(Relation table)
@@ -32,6 +40,11 @@ mulberry_begin_page_rows(mulberry_page_rows *rows, Relation table, Snapshot snap
 	rows->dense = false;
 	rows->asked = 0;
 	rows->buffer = InvalidBuffer;
+	rows->judged = InvalidBlockNumber;
+	rows->before = InvalidBuffer;
+	rows->in_line = 0;
+	rows->next = InvalidBuffer;
+	rows->next_pinned = false;
 	rows->blocks = 0;
 }
 
@@ -39,6 +52,72 @@ static inline void
 set_bit(uint64 *bits, OffsetNumber offset)
 {
 	bits[offset / 64] |= UINT64CONST(1) << offset % 64;
+}
+
+static BlockNumber
+blocks(mulberry_page_rows *rows)
+{
+	/* what a snapshot shows lies in the pages that there were when it was taken */
+	if (rows->blocks == 0)
+		rows->blocks = RelationGetNumberOfBlocks(rows->table);
+	return rows->blocks;
+}
+
+static void
+forget_next(mulberry_page_rows *rows)
+{
+	if (rows->next_pinned)
+		ReleaseBuffer(rows->next);
+	rows->next = InvalidBuffer;
+	rows->next_pinned = false;
+}
+
+/* Pins the page. */
+static void
+pin_page(mulberry_page_rows *rows)
+{
+	bool behind = rows->judged != InvalidBlockNumber && rows->block == rows->judged + 1;
+
+	rows->in_line = behind ? rows->in_line + 1 : 0;
+	rows->judged = rows->block;
+	if (behind && rows->next_pinned)
+	{
+		rows->buffer = rows->next;
+		rows->next_pinned = false;
+	}
+	else if (behind && BufferIsValid(rows->next) &&
+			 ReadRecentBuffer(relation_file(rows->table), MAIN_FORKNUM, rows->block, rows->next))
+	{
+		rows->buffer = rows->next;
+		pgstat_count_buffer_read(rows->table);
+		pgstat_count_buffer_hit(rows->table);
+	}
+	else
+		rows->buffer = ReadBuffer(rows->table, rows->block);
+}
+
+/*
+ * Looks where the page behind the one in hand is, so that what lies there can be on its way from memory.  Pages that were written or
+ * read one after another lie in buffers one after another, mostly, and to suppose that spares the table of buffers.
+ */
+static void
+look_ahead(mulberry_page_rows *rows)
+{
+	bool supposed = rows->buffer == rows->before + 1;
+
+	forget_next(rows);
+	rows->before = rows->buffer;
+	if (rows->in_line < ENOUGH_IN_LINE)
+		return;
+	if (supposed && rows->buffer > 0 && rows->buffer < NBuffers)
+		rows->next = rows->buffer + 1;
+	else if (rows->block + 1 < blocks(rows))
+	{
+		rows->next = ReadBuffer(rows->table, rows->block + 1);
+		rows->next_pinned = true;
+	}
+	if (BufferIsValid(rows->next))
+		mulberry_prefetch(BufferGetPage(rows->next), PAGE_HEAD);
 }
 
 static inline bool
@@ -56,12 +135,15 @@ judge_page(mulberry_page_rows *rows)
 
 	memset(rows->shown, 0, sizeof(rows->shown));
 	memset(rows->hidden, 0, sizeof(rows->hidden));
-	rows->buffer = ReadBuffer(rows->table, rows->block);
+	pin_page(rows);
 	LockBuffer(rows->buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(rows->buffer);
 	refuse_old_snapshot(rows->snapshot, rows->table, page);
 	rows->last = Min(PageGetMaxOffsetNumber(page), MaxHeapTuplesPerPage);
+	rows->ahead = Max(rows->last / ROWS_OVER_AHEAD, 1);
 	all_shown = PageIsAllVisible(page) && !rows->snapshot->takenDuringRecovery;
+	for (OffsetNumber offset = FirstOffsetNumber; !all_shown && offset <= rows->last; offset++)
+		__builtin_prefetch((const char *) page + ItemIdGetOffset(PageGetItemId(page, offset)));
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= rows->last; offset++)
 	{
 		ItemId item = PageGetItemId(page, offset);
@@ -84,6 +166,7 @@ judge_page(mulberry_page_rows *rows)
 			set_bit(rows->hidden, offset);
 	}
 	LockBuffer(rows->buffer, BUFFER_LOCK_UNLOCK);
+	look_ahead(rows);
 }
 
 static void
@@ -108,22 +191,27 @@ take_row(const mulberry_page_rows *rows, OffsetNumber offset, HeapTuple tuple)
 }
 
 /*
- * Has the processor fetch the row behind one while the caller works on that: from row to row one goes down a page, which no
- * processor expects.  Where the page changes meanwhile, nothing but time is lost.
+ * Has the processor fetch a row some way behind one while the caller works on that: from row to row one goes down a page, which no
+ * processor expects.
  */
-static inline void
+static pg_attribute_always_inline void
 fetch_row_behind(const mulberry_page_rows *rows, OffsetNumber offset)
 {
-	Page page = BufferGetPage(rows->buffer);
-	const char *row;
+	Buffer buffer = rows->buffer;
+	Page page;
 	ItemId item;
 
-	if (offset >= rows->last)
+	offset += rows->ahead;
+	if (offset > rows->last)
+	{
+		offset -= rows->last;
+		buffer = rows->next;
+	}
+	if (!BufferIsValid(buffer))
 		return;
-	item = PageGetItemId(page, OffsetNumberNext(offset));
-	row = (const char *) page + ItemIdGetOffset(item);
-	for (unsigned i = 0; i < ItemIdGetLength(item); i += CACHE_LINE)
-		__builtin_prefetch(row + i);
+	page = BufferGetPage(buffer);
+	item = PageGetItemId(page, offset);
+	mulberry_prefetch((const char *) page + ItemIdGetOffset(item), ItemIdGetLength(item));
 }
 
 mulberry_page_answer
@@ -153,25 +241,13 @@ mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTu
 }
 
 bool
-mulberry_row_behind(mulberry_page_rows *rows, HeapTuple tuple)
+mulberry_page_behind(mulberry_page_rows *rows)
 {
-	OffsetNumber offset = OffsetNumberNext(ItemPointerGetOffsetNumber(&tuple->t_self));
-
-	if (offset > rows->last)
-	{
-		/* what a snapshot shows lies in the pages that there were when it was taken */
-		if (rows->blocks == 0)
-			rows->blocks = RelationGetNumberOfBlocks(rows->table);
-		if (rows->block + 1 >= rows->blocks)
-			return false;
-		forget_page(rows);
-		rows->block++;
-		judge_page(rows);
-		offset = FirstOffsetNumber;
-	}
-	if (offset > rows->last || !has_bit(rows->shown, offset))
+	if (rows->block + 1 >= blocks(rows))
 		return false;
-	take_row(rows, offset, tuple);
+	forget_page(rows);
+	rows->block++;
+	judge_page(rows);
 	return true;
 }
 
@@ -179,4 +255,5 @@ void
 mulberry_end_page_rows(mulberry_page_rows *rows)
 {
 	forget_page(rows);
+	forget_next(rows);
 }

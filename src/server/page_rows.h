@@ -12,7 +12,8 @@
 
 #include "access/htup.h"
 #include "access/htup_details.h"
-#include "storage/buf.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -26,6 +27,12 @@ typedef struct mulberry_page_rows
 	int asked;			/* how often this one was */
 	Buffer buffer;		/* it, pinned; invalid: it was not judged */
 	OffsetNumber last;	/* place on it */
+	OffsetNumber ahead; /* so many rows behind the one in hand are on their way from memory */
+	BlockNumber judged; /* page that was in hand last */
+	Buffer before;		/* where that was */
+	int in_line;		/* so many pages were in hand one behind another */
+	Buffer next;		/* where the page behind it is, or is supposed to be; invalid: not known */
+	bool next_pinned;	/* it is there */
 	BlockNumber blocks; /* of the table, once they were asked for; 0 */
 	uint64 shown[(MaxHeapTuplesPerPage + 64) /
 				 64]; /* a bit for each place on it whose row the snapshot shows */
@@ -55,11 +62,42 @@ extern void mulberry_begin_page_rows(mulberry_page_rows *rows, Relation table, S
 extern mulberry_page_answer
 mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTuple tuple);
 
+/* Has the page behind the one in hand in hand; false when there was none when the snapshot was taken. */
+extern bool mulberry_page_behind(mulberry_page_rows *rows);
+
+/* The row at a place of the page in hand; NULL when nothing is shown there, or the place leads to another one. */
+static inline HeapTupleHeader
+mulberry_row_at_offset(const mulberry_page_rows *rows, OffsetNumber offset)
+{
+	Page page = BufferGetPage(rows->buffer);
+
+	if (offset > rows->last || (rows->shown[offset / 64] >> offset % 64 & 1) == 0)
+		return NULL;
+	return (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, offset));
+}
+
+/* From the page in hand to where the page behind it is, or is supposed to be; 0: not known. */
+static inline ptrdiff_t
+mulberry_distance_behind(const mulberry_page_rows *rows)
+{
+	if (!BufferIsValid(rows->next))
+		return 0;
+	return (const char *) BufferGetPage(rows->next) - (const char *) BufferGetPage(rows->buffer);
+}
+
+/* Bytes that a processor fetches at once, at least. */
+#define MULBERRY_CACHE_LINE 64
+
 /*
- * The row behind a shown one on the page in hand, or the first one of the next page, which is in hand then.  False when nothing is
- * shown there, or the place leads to another one: then the tuple is of no use any more.
+ * Has the processor fetch bytes while the caller works on others.  Whether they are what they are thought to be makes no difference but
+ * for the time.  Inlined always, since compilers take a function that does no more for one without any effect and leave its calls out.
  */
-extern bool mulberry_row_behind(mulberry_page_rows *rows, HeapTuple tuple);
+static pg_attribute_always_inline void
+mulberry_prefetch(const char *bytes, unsigned n)
+{
+	for (unsigned i = 0; i < n; i += MULBERRY_CACHE_LINE)
+		__builtin_prefetch(bytes + i);
+}
 
 extern void mulberry_end_page_rows(mulberry_page_rows *rows);
 

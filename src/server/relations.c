@@ -94,14 +94,6 @@ mulberry_next_tuple(mulberry_scan *scan, ScanDirection direction)
 										: ExecFetchSlotHeapTuple(scan->slot, false, &copied);
 }
 
-HeapTuple
-mulberry_tuple_behind(mulberry_scan *scan)
-{
-	return BufferIsValid(scan->rows.buffer) && mulberry_row_behind(&scan->rows, &scan->tuple)
-			   ? &scan->tuple
-			   : NULL;
-}
-
 void
 mulberry_end_scan(mulberry_scan *scan)
 {

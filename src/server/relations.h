@@ -39,11 +39,6 @@ extern void mulberry_begin_scan_with(mulberry_scan *scan, Relation table, Oid in
 extern bool mulberry_next_row(mulberry_scan *scan, ScanDirection direction);
 /* The same where the row is not wanted in the slot; it is there until the next one is asked for. */
 extern HeapTuple mulberry_next_tuple(mulberry_scan *scan, ScanDirection direction);
-/*
- * What lies behind the tuple that came last, whatever the index says of it; NULL when that was not one of a page in hand, or nothing is
- * shown there.  The scan stays where it is and is of no use then but to be ended, until which rows behind rows may be asked for.
- */
-extern HeapTuple mulberry_tuple_behind(mulberry_scan *scan);
 extern void mulberry_end_scan(mulberry_scan *scan);
 
 /*
