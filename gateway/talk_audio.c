@@ -7,6 +7,7 @@
 #include "talk_audio.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define BLOCK 65536 /* where one begins is a multiple of it */
@@ -147,7 +148,7 @@ talk_audio_add(talk_audio *audio, const void *bytes, size_t n)
 	{
 		size_t taken;
 
-		if (audio->length >= (size_t) audio->n_parts * PART && !add_part(audio))
+		if (audio->length - audio->gone >= (size_t) audio->n_parts * PART && !add_part(audio))
 		{
 			audio->failed = true;
 			return;
@@ -164,9 +165,9 @@ talk_audio_look(const talk_audio *audio, size_t from)
 {
 	http_text text = { NULL, 0 };
 
-	if (from < (size_t) audio->n_parts * PART && from < audio->length)
+	if (audio->n_parts > 0 && from >= audio->gone && from < audio->length)
 	{
-		text = http_blob_text(audio->parts[from / PART]);
+		text = http_blob_text(audio->parts[(from - audio->gone) / PART]);
 		text.data += from % PART;
 		text.length -= from % PART;
 	}
@@ -176,8 +177,23 @@ talk_audio_look(const talk_audio *audio, size_t from)
 void
 talk_audio_say(const talk_audio *audio, size_t from, gw_media_play *play, uint64_t tag)
 {
-	for (size_t i = from / PART; i < (size_t) audio->n_parts; i++, from = i * PART)
-		gw_play_say_part(play, audio->parts[i], from % PART, tag, i * PART);
+	for (size_t i = (from - audio->gone) / PART; i < (size_t) audio->n_parts;
+		 i++, from = audio->gone + i * PART)
+		gw_play_say_part(play, audio->parts[i], from % PART, tag, audio->gone + i * PART);
+}
+
+void
+talk_audio_forget_before(talk_audio *audio, size_t place)
+{
+	int n = (int) ((place - audio->gone) / PART);
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+		http_blob_release(audio->parts[i]);
+	audio->n_parts -= n;
+	audio->gone += (size_t) n * PART;
+	memmove(audio->parts, audio->parts + n, (size_t) audio->n_parts * sizeof(*audio->parts));
 }
 
 void

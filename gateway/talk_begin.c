@@ -115,7 +115,7 @@ free_talk(gw_talk *talk)
 		program_text_free(&talk->lines[i].agent);
 	}
 	free(talk->lines);
-	free(talk->recent);
+	talk_audio_forget(&talk->recent);
 	program_text_free(&talk->utterance);
 	program_array_free(&talk->records);
 	json_decref(talk->texts);

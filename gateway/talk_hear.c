@@ -11,9 +11,8 @@
 
 #define SAMPLES_BEFORE 3200 /* of a turn, before it is known to be one */
 #define SAMPLES_KEPT 240000 /* of one */
-#define SAMPLES_MORE 640	/* for which there is room besides, so that not each frame moves them */
 #define TOLD_AGAIN 80000	/* of them, to a stream */
-#define ROOM 28000			/* for them, at first */
+#define SLICE 160
 #define LIVED                                                                                      \
 	(10 * HTTP_SECOND) /* a service that was there for so long has not failed again and again */
 
@@ -22,103 +21,81 @@
  * ---------------------------------------------------------------------------
  */
 
-void
-talk_forget_audio(gw_talk *talk, size_t n)
+static void
+forget_before(gw_talk *talk, size_t place)
 {
-	n = n < talk->n_recent ? n : talk->n_recent;
-	talk->n_recent -= n;
-	memmove(talk->recent, talk->recent + n, talk->n_recent);
-	talk->asked_recent -= n < talk->asked_recent ? n : talk->asked_recent;
+	if (place <= talk->recent_from)
+		return;
+	talk->recent_from = place;
+	talk_audio_forget_before(&talk->recent, place);
+}
+
+void
+talk_forget_asked(gw_talk *talk)
+{
+	forget_before(talk, talk->recent_asked);
 }
 
 /* All but the last n samples. */
 static void
 keep_last(gw_talk *talk, size_t n)
 {
-	if (talk->n_recent > n)
-		talk_forget_audio(talk, talk->n_recent - n);
+	if (talk->recent.length > n)
+		forget_before(talk, talk->recent.length - n);
 }
 
 static void
 forget_what_is_known(gw_talk *talk)
 {
-	uint8_t *less;
-
 	/* what a service says without being asked is of about all that was heard */
 	if (talk->asked_final)
-		talk_forget_audio(talk, talk->asked_recent);
+		talk_forget_asked(talk);
 	else if (talk->scribe == NULL)
 		keep_last(talk, SAMPLES_BEFORE);
 	talk->asked_final = false;
 	if (talk->committed)
 		talk->hearing = false;
-	if (talk->hearing || talk->recent_room <= SAMPLES_BEFORE + SAMPLES_MORE)
-		return;
-	keep_last(talk, SAMPLES_BEFORE);
-	less = realloc(talk->recent, SAMPLES_BEFORE + SAMPLES_MORE);
-	if (less != NULL)
-	{
-		talk->recent = less;
-		talk->recent_room = SAMPLES_BEFORE + SAMPLES_MORE;
-	}
-}
-
-/* Room for n samples more; the oldest go when there is none. */
-static void
-make_room(gw_talk *talk, size_t n)
-{
-	size_t most = talk->hearing ? SAMPLES_KEPT : SAMPLES_BEFORE;
-	size_t room = SAMPLES_BEFORE + SAMPLES_MORE;
-	uint8_t *more;
-	size_t left;
-
-	if (talk->n_recent + n <= talk->recent_room)
-		return;
-	if (talk->hearing)
-	{
-		room = talk->recent_room < ROOM ? ROOM : 2 * talk->recent_room;
-		room = room < most + SAMPLES_BEFORE ? room : most + SAMPLES_BEFORE;
-	}
-	more = room > talk->recent_room ? realloc(talk->recent, room) : NULL;
-	if (more != NULL)
-	{
-		talk->recent = more;
-		talk->recent_room = room;
-		if (talk->n_recent + n <= room)
-			return;
-	}
-	left = talk->recent_room > n ? talk->recent_room - n : 0;
-	keep_last(talk, most < left ? most : left);
+	if (!talk->hearing)
+		keep_last(talk, SAMPLES_BEFORE);
 }
 
 static void
 remember(gw_talk *talk, const int16_t *samples, size_t n)
 {
-	if (n > SAMPLES_BEFORE)
+	uint8_t mulaw[SLICE];
+
+	while (n > 0 && !talk->recent.failed)
 	{
-		samples += n - SAMPLES_BEFORE;
-		n = SAMPLES_BEFORE;
+		size_t part = n < SLICE ? n : SLICE;
+
+		(void) mb_audio_encode(MB_MULAW, samples, part, mulaw);
+		talk_audio_add(&talk->recent, mulaw, part);
+		samples += part;
+		n -= part;
 	}
-	make_room(talk, n);
-	if (talk->n_recent + n > talk->recent_room)
+	keep_last(talk, talk->hearing ? SAMPLES_KEPT : SAMPLES_BEFORE);
+	if (!talk->recent.failed)
 		return;
-	(void) mb_audio_encode(MB_MULAW, samples, n, talk->recent + talk->n_recent);
-	talk->n_recent += n;
+	/* what has a hole is of no use */
+	talk_audio_forget(&talk->recent);
+	talk->recent = (talk_audio){ 0 };
+	talk->recent_from = talk->recent_asked = 0;
 }
 
 static void
 tell_again(gw_talk *talk)
 {
-	int16_t samples[160];
-	size_t first = talk->n_recent > TOLD_AGAIN ? talk->n_recent - TOLD_AGAIN : 0;
+	int16_t samples[SLICE];
+	size_t n = talk->recent.length - talk->recent_from;
+	size_t at = n > TOLD_AGAIN ? talk->recent.length - TOLD_AGAIN : talk->recent_from;
+	http_text part;
 
-	for (size_t at = first; at < talk->n_recent && talk->ear != NULL;)
+	while (talk->ear != NULL && (part = talk_audio_look(&talk->recent, at)).length > 0)
 	{
-		size_t n = 0;
-
-		while (n < 160 && at < talk->n_recent)
-			samples[n++] = mb_mulaw_decode(talk->recent[at++]);
+		n = part.length < SLICE ? part.length : SLICE;
+		(void) mb_audio_decode(MB_MULAW, (const uint8_t *) part.data, n, samples);
 		gw_ear_hear(talk->ear, samples, n);
+		at += n;
 	}
 	if (talk->asked_final && talk->ear != NULL)
 		gw_ear_finalize(talk->ear);
@@ -141,7 +118,7 @@ talk_hear_finalize(gw_talk *talk)
 		talk_scribe_ask(talk);
 		return;
 	}
-	talk->asked_recent = talk->n_recent;
+	talk->recent_asked = talk->recent.length;
 	if (talk->ear != NULL)
 		gw_ear_finalize(talk->ear);
 }

@@ -204,10 +204,9 @@ struct gw_talk
 	bool more_of_it;		 /* was asked for meanwhile */
 	http_timer stream_again; /* until a stream is tried again */
 	int64_t stream_after;	 /* which is so long */
-	uint8_t *recent;		 /* mu-law, of what no final text is known of; for the next service */
-	size_t n_recent;
-	size_t recent_room;
-	size_t asked_recent; /* of it, the final text that was asked for is */
+	talk_audio recent;		 /* mu-law; for the next service, */
+	size_t recent_from;		 /* from here on: no final text is known of it, */
+	size_t recent_asked;	 /* and that which was asked for is of what is before this */
 	bool asked_final;
 	bool hearing; /* a turn is open, or its text is awaited */
 	bool committed;
@@ -325,8 +324,8 @@ extern void
 talk_heard_text(gw_talk *talk, mb_turn_input_kind kind, const char *text, size_t n, bool turn_over);
 extern void talk_listener_failed(gw_talk *talk, const char *why);
 extern void talk_listen_by(gw_talk *talk, int service);
-/* Audio whose text is known goes. */
-extern void talk_forget_audio(gw_talk *talk, size_t n);
+/* Audio before the place up to which a final text was asked for: it is known. */
+extern void talk_forget_asked(gw_talk *talk);
 extern void talk_hear_begin(gw_talk *talk);
 extern void talk_hear(gw_talk *talk, const int16_t *samples, size_t n);
 extern void talk_hear_finalize(gw_talk *talk);

@@ -159,7 +159,6 @@ write_streams(const gw_media *media, program_text *text)
 
 	for (const gw_media_session *s = media->sessions; s != NULL; s = s->next)
 	{
-		kept += s->talk != NULL ? s->talk->recent_room : 0;
 		if (s->link == NULL || s->play.rtt < 0)
 			continue;
 		sum += (double) s->play.rtt / HTTP_SECOND;

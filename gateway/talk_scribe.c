@@ -29,10 +29,17 @@ has_stream(const gw_talk *talk)
 static void
 ask(gw_talk *talk)
 {
-	talk->asked_recent = talk->n_recent;
+	program_text audio = { 0 };
+	http_text part;
+
+	for (size_t at = talk->recent_from; (part = talk_audio_look(&talk->recent, at)).length > 0;
+		 at += part.length)
+		program_text_add(&audio, part.data, part.length);
+	talk->recent_asked = talk->recent.length;
 	talk->spoken = 0;
 	talk_note(talk, GW_TALK_LISTEN, MB_NOTE_WHOLE);
-	gw_scribe_ask(talk->scribe, talk->recent, talk->n_recent);
+	gw_scribe_ask(talk->scribe, (const uint8_t *) audio.data, audio.length);
+	program_text_free(&audio);
 }
 
 /* Adds to the text of the utterance, with a space between. */
@@ -60,7 +67,7 @@ is_text(void *arg, const char *text, size_t n)
 	gw_talk *talk = arg;
 
 	add_text(&talk->utterance, text, n);
-	talk_forget_audio(talk, talk->asked_recent);
+	talk_forget_asked(talk);
 	/* he has gone on, whether the end of that is asked for by now or not: half a turn would be answered, unless it is over */
 	if (talk->spoken >= LEAST && talk->more_of_it)
 		ask(talk);

@@ -93,6 +93,38 @@ it_is_what_came(void)
 	check_int(talk_audio_kept(), 0);
 }
 
+/* What is heard goes on and on, and only its end is kept. */
+static void
+its_end_is_kept(void)
+{
+	talk_audio audio = { 0 };
+	size_t n = 0;
+
+	for (int i = 0; i < 2000; i++)
+	{
+		size_t at = audio.length > 3200 ? audio.length - 3200 : 0;
+		http_text text;
+
+		talk_audio_forget_before(&audio, at);
+		while ((text = talk_audio_look(&audio, at)).length > 0)
+			for (size_t k = 0; k < text.length; k++, at++)
+				REQUIRE((uint8_t) text.data[k] == byte_at(at));
+		check_int(at, n);
+		check(audio.gone == 0 || talk_audio_look(&audio, audio.gone - 1).length == 0);
+		check((size_t) audio.n_parts <= 3200 / PART + 2);
+		add(&audio, 160);
+		n += 160;
+	}
+	check_int(talk_audio_kept(), BLOCK);
+	n_given = 0;
+	talk_audio_say(&audio, audio.length - 1, NULL, 9);
+	check_int(n_given, 1);
+	check_int(given[0].before + given[0].from, audio.length - 1);
+	http_blob_release(given[0].audio);
+	talk_audio_forget(&audio);
+	check_int(talk_audio_kept(), 0);
+}
+
 /* Whoever still plays it has it. */
 static void
 who_shares_it_keeps_it(void)
@@ -151,6 +183,7 @@ int
 main(void)
 {
 	check_run("it is what came", it_is_what_came);
+	check_run("its end is kept", its_end_is_kept);
 	check_run("who shares it keeps it", who_shares_it_keeps_it);
 	check_run("its memory goes back", memory_goes_back);
 	return check_done();
