@@ -33,7 +33,8 @@ struct gw_chat
 	bool telling;
 	bool begun;
 	bool ended; /* it has said so */
-	char problem[GW_WHY];
+	bool failed;
+	char *problem; /* why; NULL: no memory for that */
 	gw_complaint complaint;
 	char *room; /* of an event */
 };
@@ -47,8 +48,28 @@ free_chat(gw_chat *chat)
 		free(chat->tools[i].name);
 		program_text_free(&chat->tools[i].arguments);
 	}
+	gw_complaint_forget(&chat->complaint);
+	free(chat->problem);
 	free(chat->room);
 	free(chat);
+}
+
+/* The first is told. */
+static void
+has_problem(gw_chat *chat, const char *why)
+{
+	if (!chat->failed)
+		chat->problem = strdup(why);
+	chat->failed = true;
+}
+
+static void
+has_complained(gw_chat *chat, int status)
+{
+	char why[GW_WHY];
+
+	gw_complaint_read(&chat->complaint, status, why);
+	has_problem(chat, why);
 }
 
 static void
@@ -98,7 +119,7 @@ take_event(void *arg, const char *data, size_t n)
 	const char *text;
 	const json_t *calls;
 
-	if (chat->cancelled || chat->ended || chat->problem[0] != '\0')
+	if (chat->cancelled || chat->ended || chat->failed)
 		return;
 	if (n == 6 && memcmp(data, "[DONE]", 6) == 0)
 	{
@@ -108,11 +129,11 @@ take_event(void *arg, const char *data, size_t n)
 	message = json_loadb(data, n, 0, NULL);
 	error = json_object_get(message, "error");
 	if (!json_is_object(message))
-		snprintf(chat->problem, sizeof(chat->problem), "its answer is no JSON");
+		has_problem(chat, "its answer is no JSON");
 	else if (error != NULL && !json_is_null(error))
 	{
 		gw_complaint_add(&chat->complaint, data, n);
-		gw_complaint_read(&chat->complaint, 200, chat->problem);
+		has_complained(chat, 200);
 	}
 	else
 	{
@@ -161,8 +182,8 @@ take_piece(void *arg, int status, const char *bytes, size_t n)
 	if (status == 200)
 	{
 		read_events(chat, bytes, n);
-		if (chat->stream.skipped > 0 && chat->problem[0] == '\0')
-			snprintf(chat->problem, sizeof(chat->problem), "a piece of its answer is too long");
+		if (chat->stream.skipped > 0)
+			has_problem(chat, "a piece of its answer is too long");
 	}
 	else
 		gw_complaint_add(&chat->complaint, bytes, n);
@@ -179,13 +200,13 @@ is_done(void *arg, int status, const char *why)
 	gw_chat *chat = arg;
 
 	if (why != NULL)
-		snprintf(chat->problem, sizeof(chat->problem), "%s", why);
+		has_problem(chat, why);
 	else if (status != 200)
-		gw_complaint_read(&chat->complaint, status, chat->problem);
-	else if (chat->problem[0] == '\0' && !chat->ended)
-		snprintf(chat->problem, sizeof(chat->problem), "its answer has no end");
+		has_complained(chat, status);
+	else if (!chat->ended)
+		has_problem(chat, "its answer has no end");
 	chat->telling = true;
-	for (size_t i = 0; i < chat->n_tools && chat->problem[0] == '\0' && !chat->cancelled; i++)
+	for (size_t i = 0; i < chat->n_tools && !chat->failed && !chat->cancelled; i++)
 	{
 		wanted *tool = &chat->tools[i];
 
@@ -193,8 +214,8 @@ is_done(void *arg, int status, const char *why)
 			chat->events.tool(chat->arg, tool->id == NULL ? "" : tool->id, tool->name,
 							  tool->arguments.length == 0 ? "{}" : tool->arguments.data);
 	}
-	if (!chat->cancelled && chat->problem[0] != '\0')
-		chat->events.failed(chat->arg, chat->problem);
+	if (!chat->cancelled && chat->failed)
+		chat->events.failed(chat->arg, chat->problem == NULL ? "out of memory" : chat->problem);
 	else if (!chat->cancelled)
 		chat->events.done(chat->arg);
 	free_chat(chat);

@@ -41,6 +41,7 @@ free_scribe(gw_scribe *scribe)
 {
 	program_text_free(&scribe->utterance);
 	program_text_free(&scribe->answer);
+	gw_complaint_forget(&scribe->complaint);
 	free(scribe);
 }
 
@@ -306,7 +307,7 @@ send_file(gw_scribe *scribe)
 	program_text body = { 0 };
 
 	scribe->answer.length = 0;
-	scribe->complaint.n = 0;
+	gw_complaint_forget(&scribe->complaint);
 	(void) getrandom(random, sizeof(random), 0);
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(boundary + 2 * i, 3, "%02x", random[i]);

@@ -152,17 +152,29 @@ gw_service_option(const gw_service *service, const char *name, const char *other
 void
 gw_complaint_add(gw_complaint *complaint, const char *bytes, size_t n)
 {
-	size_t room = sizeof(complaint->body) - complaint->n;
+	size_t room = GW_COMPLAINT - complaint->n;
 
+	if (complaint->body == NULL)
+		complaint->body = malloc(GW_COMPLAINT);
+	if (complaint->body == NULL)
+		return;
 	n = n < room ? n : room;
 	memcpy(complaint->body + complaint->n, bytes, n);
 	complaint->n += n;
 }
 
 void
+gw_complaint_forget(gw_complaint *complaint)
+{
+	free(complaint->body);
+	*complaint = (gw_complaint){ 0 };
+}
+
+void
 gw_complaint_read(const gw_complaint *complaint, int status, char *why)
 {
-	json_t *json = json_loadb(complaint->body, complaint->n, 0, NULL);
+	json_t *json =
+		complaint->body == NULL ? NULL : json_loadb(complaint->body, complaint->n, 0, NULL);
 	const json_t *error = json_object_get(json, "error");
 	const json_t *detail = json_object_get(json, "detail");
 	const char *said = json_string_value(json_object_get(error, "message"));

@@ -48,17 +48,20 @@ extern void gw_url_part(program_text *url, const char *text);
 extern const char *
 gw_service_option(const gw_service *service, const char *name, const char *otherwise);
 
-/* The body of an error. */
+/* The body of an error, of a longer one the beginning; all zero is none. */
 typedef struct gw_complaint
 {
 	size_t n;
-	char body[2048];
+	char *body;
 } gw_complaint;
 
+#define GW_COMPLAINT 2048
+
 extern void gw_complaint_add(gw_complaint *complaint, const char *bytes, size_t n);
+extern void gw_complaint_forget(gw_complaint *complaint);
 
 /* Room for what is said of one. */
-#define GW_WHY (sizeof(((gw_complaint *) NULL)->body) + 64)
+#define GW_WHY (GW_COMPLAINT + 64)
 
 /* What an error of a service says in its body, or its status; for people, in GW_WHY bytes. */
 extern void gw_complaint_read(const gw_complaint *complaint, int status, char *why);

@@ -40,6 +40,7 @@ struct gw_utterance
 static void
 free_utterance(gw_utterance *u)
 {
+	gw_complaint_forget(&u->complaint);
 	free(u->resampler);
 	free(u->text);
 	free(u);
