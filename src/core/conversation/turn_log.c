@@ -17,7 +17,9 @@
 /* A record has a transcript, or a piece with its times, and seven numbers. */
 #define NUMBERS 64
 #define TIME 8
-_Static_assert(NUMBERS + MB_TURN_PARTIAL_ROOM + MB_TURN_PIECE_POINTS * TIME + 16 <= MB_TURN_LOG_ROW,
+#define BEGINNING 16 /* of a row */
+_Static_assert(BEGINNING + NUMBERS + MB_TURN_PARTIAL_ROOM + MB_TURN_PIECE_POINTS * TIME <=
+				   MB_TURN_LOG_ROW,
 			   "the longest record has room");
 
 void
@@ -28,30 +30,43 @@ mb_turn_log_init(mb_turn_log *log, mb_turn_log_callback take, void *arg)
 	log->arg = arg;
 }
 
+/* A row that is being written. */
+typedef struct writer
+{
+	uint8_t *row;
+	size_t n;
+} writer;
+
 static void
-put(mb_turn_log *log, uint32_t value)
+put_byte(writer *to, int byte)
+{
+	to->row[to->n++] = (uint8_t) byte;
+}
+
+static void
+put(writer *to, uint32_t value)
 {
 	while (value >= 0x80)
 	{
-		log->row[log->n++] = (uint8_t) (value | 0x80);
+		put_byte(to, (int) (value & 0x7F) | 0x80);
 		value >>= 7;
 	}
-	log->row[log->n++] = (uint8_t) value;
+	put_byte(to, (int) value);
 }
 
 static void
-put_signed(mb_turn_log *log, int32_t value)
+put_signed(writer *to, int32_t value)
 {
-	put(log, ((uint32_t) value << 1) ^ (uint32_t) (value < 0 ? -1 : 0));
+	put(to, ((uint32_t) value << 1) ^ (uint32_t) (value < 0 ? -1 : 0));
 }
 
 static void
-put_text(mb_turn_log *log, const char *text, uint32_t n)
+put_text(writer *to, const char *text, uint32_t n)
 {
-	put(log, n);
+	put(to, n);
 	if (n > 0)
-		memcpy(log->row + log->n, text, n);
-	log->n += n;
+		memcpy(to->row + to->n, text, n);
+	to->n += n;
 }
 
 void
@@ -63,41 +78,41 @@ mb_turn_log_flush(mb_turn_log *log)
 }
 
 static void
-put_piece(mb_turn_log *log, const mb_turn_input *input)
+put_piece(writer *to, const mb_turn_input *input)
 {
 	bool refused = input->bytes > MB_TURN_PIECE_ROOM || input->n_points > MB_TURN_PIECE_POINTS;
 
-	put(log, (uint32_t) input->item_kind);
-	put(log, input->item);
-	put_signed(log, input->ms);
+	put(to, (uint32_t) input->item_kind);
+	put(to, input->item);
+	put_signed(to, input->ms);
 	/* one that is refused is read as one that is: too many points */
-	put(log, refused ? MB_TURN_PIECE_POINTS + 1 : (uint32_t) input->n_points);
+	put(to, refused ? MB_TURN_PIECE_POINTS + 1 : (uint32_t) input->n_points);
 	if (refused)
 		return;
 	for (int i = 0; i < input->n_points; i++)
 	{
-		put_signed(log, input->points[i].ms);
-		put(log, input->points[i].bytes);
+		put_signed(to, input->points[i].ms);
+		put(to, input->points[i].bytes);
 	}
-	put_text(log, input->text, input->bytes);
+	put_text(to, input->text, input->bytes);
 }
 
 static void
-put_frame(mb_turn_log *log, const mb_turn_input *input, int32_t at)
+put_frame(mb_turn_log *log, writer *to, const mb_turn_input *input, int32_t at)
 {
 	int32_t step = (int32_t) (input->media_ms - log->media_ms);
 	bool next = step == MB_TURN_FRAME_MS;
 
-	log->row[log->n++] = (uint8_t) (FRAME | (input->flags & FRAME_FLAGS) | (next ? FRAME_NEXT : 0));
-	put(log, (uint32_t) (at - log->at));
+	put_byte(to, FRAME | (input->flags & FRAME_FLAGS) | (next ? FRAME_NEXT : 0));
+	put(to, (uint32_t) (at - log->at));
 	if (!next)
-		put_signed(log, step);
-	log->row[log->n++] = (uint8_t) input->level;
+		put_signed(to, step);
+	put_byte(to, input->level);
 	log->media_ms = input->media_ms;
 }
 
 static void
-put_rest(mb_turn_log *log, const mb_turn_input *input)
+put_rest(writer *to, const mb_turn_input *input)
 {
 	switch (input->kind)
 	{
@@ -108,44 +123,44 @@ put_rest(mb_turn_log *log, const mb_turn_input *input)
 			break;
 		case MB_IN_PARTIAL:
 		case MB_IN_FINAL:
-			put_text(log, input->text,
+			put_text(to, input->text,
 					 mb_text_fitting(input->text, input->bytes, MB_TURN_PARTIAL_ROOM));
 			break;
 		case MB_IN_DIGIT:
-			log->row[log->n++] = (uint8_t) input->digit;
+			put_byte(to, input->digit);
 			break;
 		case MB_IN_SAY:
-			put(log, (uint32_t) input->item_kind);
+			put(to, (uint32_t) input->item_kind);
 			break;
 		case MB_IN_PIECE:
-			put(log, input->generation);
-			put_piece(log, input);
+			put(to, input->generation);
+			put_piece(to, input);
 			break;
 		case MB_IN_PIECE_END:
 		case MB_IN_SENT:
-			put(log, input->generation);
-			put(log, input->item);
-			put_signed(log, input->ms);
+			put(to, input->generation);
+			put(to, input->item);
+			put_signed(to, input->ms);
 			break;
 		case MB_IN_WORD:
-			put(log, input->generation);
-			put(log, input->item);
-			put_signed(log, input->ms);
-			put(log, input->bytes);
+			put(to, input->generation);
+			put(to, input->item);
+			put_signed(to, input->ms);
+			put(to, input->bytes);
 			break;
 		case MB_IN_REPLY_END:
 		case MB_IN_REPLY_FAILED:
-			put(log, input->generation);
+			put(to, input->generation);
 			break;
 		case MB_IN_MARK_SENT:
 		case MB_IN_MARK:
-			put(log, input->generation);
-			put(log, input->mark);
+			put(to, input->generation);
+			put(to, input->mark);
 			break;
 		case MB_IN_QUEUE:
 		case MB_IN_EXPECT:
 		case MB_IN_NOTE:
-			put_signed(log, input->ms);
+			put_signed(to, input->ms);
 			break;
 	}
 }
@@ -164,26 +179,39 @@ void
 mb_turn_log_write(mb_turn_log *log, const mb_turn_input *input)
 {
 	int32_t at = input->at > log->at && input->at <= MB_TURN_LONGEST_MS ? input->at : log->at;
+	size_t room = longest(input);
+	uint8_t row[MB_TURN_LOG_ROW];
+	writer to = { log->row, log->n };
 
-	if (log->n > 0 && (at / 1000 != log->second || log->n + longest(input) > MB_TURN_LOG_ROW))
-		mb_turn_log_flush(log);
-	if (log->n == 0)
+	if (to.n > 0 && (at / 1000 != log->second || to.n + room > sizeof(log->row)))
 	{
+		mb_turn_log_flush(log);
+		to.n = 0;
+	}
+	if (to.n == 0)
+	{
+		/* one that is longer than a row is one by itself */
+		if (BEGINNING + room > sizeof(log->row))
+			to.row = row;
 		log->second = at / 1000;
-		log->row[log->n++] = VERSION;
-		put(log, (uint32_t) at);
+		put_byte(&to, VERSION);
+		put(&to, (uint32_t) at);
 		log->at = at;
 		log->media_ms = 0;
 	}
 	if (input->kind == MB_IN_FRAME)
-		put_frame(log, input, at);
+		put_frame(log, &to, input, at);
 	else
 	{
-		log->row[log->n++] = (uint8_t) ((int) input->kind | (input->flag ? FLAG : 0));
-		put(log, (uint32_t) (at - log->at));
-		put_rest(log, input);
+		put_byte(&to, (int) input->kind | (input->flag ? FLAG : 0));
+		put(&to, (uint32_t) (at - log->at));
+		put_rest(&to, input);
 	}
 	log->at = at;
+	if (to.row == log->row)
+		log->n = to.n;
+	else
+		log->take(log->arg, log->second, row, to.n);
 }
 
 /* A number of at most 32 bits. */

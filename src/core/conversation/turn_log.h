@@ -21,6 +21,9 @@
 
 #define MB_TURN_LOG_ROW 2048
 
+/* A row has so many bytes, unless a single record has more. */
+#define MB_TURN_LOG_USUAL 768
+
 /* Takes a row of n bytes, which began in that second of the session. */
 typedef void (*mb_turn_log_callback)(void *arg, int32_t second, const uint8_t *row, size_t n);
 
@@ -29,7 +32,7 @@ typedef struct mb_turn_log
 {
 	mb_turn_log_callback take;
 	void *arg;
-	uint8_t row[MB_TURN_LOG_ROW];
+	uint8_t row[MB_TURN_LOG_USUAL];
 	size_t n;
 	int32_t second;
 	int32_t at; /* of the last input */
