@@ -10,81 +10,6 @@
 #include "talk_internal.h"
 
 /* ---------------------------------------------------------------------------
- * Lists of words, which conversations with the same ones share
- * ---------------------------------------------------------------------------
- */
-
-typedef struct talk_words
-{
-	char *text; /* what they were read from */
-	char *lists[MB_TURN_LISTS];
-	int users;
-	struct talk_words *next;
-} talk_words;
-
-static talk_words *all_words;
-
-static void
-let_words_go(talk_words *words)
-{
-	talk_words **place = &all_words;
-
-	if (words == NULL || --words->users > 0)
-		return;
-	while (*place != words)
-		place = &(*place)->next;
-	*place = words->next;
-	for (int i = 0; i < MB_TURN_LISTS; i++)
-		free(words->lists[i]);
-	free(words->text);
-	free(words);
-}
-
-static bool
-read_words(talk_words *words)
-{
-	json_t *phrases = json_loads(words->text, 0, NULL);
-	bool ok = json_array_size(phrases) == MB_TURN_LISTS;
-
-	for (int i = 0; i < MB_TURN_LISTS && ok; i++)
-	{
-		const char *text = json_string_value(json_array_get(phrases, (size_t) i));
-		size_t n = text == NULL ? 0 : strlen(text);
-
-		words->lists[i] = malloc(MB_TURN_LIST_ROOM(n));
-		ok = words->lists[i] != NULL;
-		if (ok)
-			mb_turn_fold_list(text == NULL ? "" : text, n, words->lists[i]);
-	}
-	json_decref(phrases);
-	return ok;
-}
-
-/* NULL: they are none, or there is no memory. */
-static talk_words *
-words_of(const char *text)
-{
-	talk_words *words = all_words;
-
-	while (words != NULL && strcmp(words->text, text) != 0)
-		words = words->next;
-	if (words == NULL)
-	{
-		words = calloc(1, sizeof(*words));
-		if (words == NULL)
-			return NULL;
-		words->next = all_words;
-		all_words = words;
-		words->text = strdup(text);
-	}
-	words->users++;
-	if (words->users > 1 || (words->text != NULL && read_words(words)))
-		return words;
-	let_words_go(words);
-	return NULL;
-}
-
-/* ---------------------------------------------------------------------------
  * The beginning
  * ---------------------------------------------------------------------------
  */
@@ -101,15 +26,9 @@ free_talk(gw_talk *talk)
 	http_loop_clear_timer(talk->loop, &talk->note);
 	http_loop_clear_timer(talk->loop, &talk->stream_again);
 	http_loop_cancel(talk->loop, &talk->act);
-	for (int i = 0; i < TALK_SERVICES; i++)
-	{
-		gw_service_free(talk->listen[i]);
-		gw_service_free(talk->speak[i]);
-		gw_service_free(talk->chat[i]);
-		free(talk->voice_keys[i]);
-	}
-	let_words_go(talk->words);
-	for (size_t i = 0; i < talk->n_lines; i++)
+	talk_plan_let_go(talk->plan);
+	talk_words_let_go(talk->words);
+	for (uint32_t i = 0; i < talk->end_line - talk->first_line; i++)
 	{
 		program_text_free(&talk->lines[i].caller);
 		program_text_free(&talk->lines[i].agent);
@@ -118,7 +37,6 @@ free_talk(gw_talk *talk)
 	talk_audio_forget(&talk->recent);
 	program_text_free(&talk->utterance);
 	program_array_free(&talk->records);
-	json_decref(talk->texts);
 	json_decref(talk->attributes);
 	free(talk);
 }
@@ -130,24 +48,6 @@ talk_release(gw_talk *talk)
 		free_talk(talk);
 }
 
-static int
-read_services(const gw_talk *talk, const json_t *list, gw_service **services)
-{
-	int n = 0;
-
-	for (size_t i = 0; i < json_array_size(list) && n < TALK_SERVICES; i++)
-	{
-		const char *problem;
-
-		services[n] = gw_service_read(json_array_get(list, i), talk->tenant, &problem);
-		if (services[n] != NULL)
-			n++;
-		else
-			gw_log(GW_ERROR, "a service cannot be used", "call %s: %s", talk->call_id, problem);
-	}
-	return n;
-}
-
 static bool
 read_settings(gw_talk *talk, const char *numbers, const char *lists)
 {
@@ -155,7 +55,7 @@ read_settings(gw_talk *talk, const char *numbers, const char *lists)
 	bool ok = json_array_size(all) == MB_TURN_NUMBERS;
 	int wrong;
 
-	talk->words = words_of(lists);
+	talk->words = talk_words_of(lists);
 	mb_turn_settings_init(&talk->settings);
 	for (int i = 0; i < MB_TURN_NUMBERS && ok; i++)
 		talk->settings.number[i] = (int32_t) json_integer_value(json_array_get(all, (size_t) i));
@@ -163,35 +63,6 @@ read_settings(gw_talk *talk, const char *numbers, const char *lists)
 		talk->settings.list[i] = talk->words->lists[i];
 	json_decref(all);
 	return ok && talk->words != NULL && mb_turn_settings_check(&talk->settings, &wrong) == MB_OK;
-}
-
-static bool
-read_plan(gw_talk *talk, const json_t *plan)
-{
-	const json_t *speak = json_object_get(plan, "speak");
-	const char *reply = json_string_value(json_object_get(plan, "reply"));
-
-	talk->n_listen = read_services(talk, json_object_get(plan, "listen"), talk->listen);
-	talk->n_speak = read_services(talk, speak, talk->speak);
-	talk->n_chat = read_services(talk, json_object_get(plan, "chat"), talk->chat);
-	for (int i = 0; i < talk->n_speak; i++)
-	{
-		const char *key =
-			json_string_value(json_object_get(json_array_get(speak, (size_t) i), "voice_key"));
-
-		talk->voice_keys[i] = strdup(key == NULL ? "" : key);
-	}
-	talk->reply_timeout_ms = (int) json_integer_value(json_object_get(plan, "reply_timeout_ms"));
-	talk->hedge_ms[GW_TALK_REPLY] =
-		(int) json_integer_value(json_object_get(plan, "hedge_reply_ms"));
-	talk->hedge_ms[GW_TALK_SPEAK] =
-		(int) json_integer_value(json_object_get(plan, "hedge_speak_ms"));
-	talk->texts = json_incref(json_object_get(plan, "texts"));
-	/* a function does what it likes and tools write: they are asked when it is certain */
-	talk->speculates = reply != NULL && strcmp(reply, "chat") == 0 &&
-					   !json_is_true(json_object_get(plan, "tools"));
-	return talk->n_listen > 0 && talk->n_speak > 0 &&
-		   (talk->n_chat > 0 || reply == NULL || strcmp(reply, "function") == 0);
 }
 
 static void
@@ -253,7 +124,8 @@ gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
 	talk->textless = (http_timer){ .due = talk_asks_without_text, .arg = talk };
 	talk->stream_again = (http_timer){ .due = talk_stream_again, .arg = talk };
 	talk->leave = (http_timer){ .due = talk_leave_now, .arg = talk };
-	if (talk->client == NULL || !read_settings(talk, numbers, lists) || !read_plan(talk, json) ||
+	talk->plan = talk_plan_of(talk->tenant, plan, json);
+	if (talk->client == NULL || !read_settings(talk, numbers, lists) || talk->plan == NULL ||
 		mb_activity_init(&talk->activity, &mb_activity_default_options) != MB_OK)
 	{
 		gw_log(GW_ERROR, "a conversation cannot begin", "call %s", talk->call_id);
@@ -270,10 +142,9 @@ gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
 	session->play.tagged = talk_was_sent;
 	session->play.marking = talk_mark_was_sent;
 	talk_hear_begin(talk);
-	for (int i = 0; i < talk->n_speak && i < 1; i++)
-		gw_speaker_warm(talk->client, talk->speak[i]);
-	for (int i = 0; i < talk->n_chat && i < 1; i++)
-		gw_service_warm(talk->client, talk->chat[i]);
+	gw_speaker_warm(talk->client, talk->plan->speak[0]);
+	if (talk->plan->n_chat > 0)
+		gw_service_warm(talk->client, talk->plan->chat[0]);
 	http_loop_set_timer(talk->loop, &talk->tick, http_clock() + TALK_TICK);
 	say_opening(talk, json_object_get(json, "opening"));
 	json_decref(json);

@@ -59,7 +59,7 @@ typedef struct look
 static bool
 is_standing(const talk_piece *piece)
 {
-	const json_t *silence = json_object_get(piece->reply->talk->texts, "silence");
+	const json_t *silence = json_object_get(piece->reply->talk->plan->texts, "silence");
 
 	if (piece->kind != MB_ITEM_PROMPT)
 		return piece->kind != MB_ITEM_REPLY;
@@ -176,9 +176,10 @@ recall(const talk_piece *piece)
 	const gw_talk *talk = piece->reply->talk;
 	size_t size;
 	uint64_t hash;
-	char *key = is_standing(piece) ? key_of(talk->tenant, talk->voice_keys[piece->race.service],
-											piece->text, &size, &hash)
-								   : NULL;
+	char *key = is_standing(piece)
+					? key_of(talk->tenant, talk->plan->voice_keys[piece->race.service], piece->text,
+							 &size, &hash)
+					: NULL;
 	remembered *r = key == NULL ? NULL : take_out(key, size, hash);
 
 	free(key);
@@ -226,7 +227,7 @@ new_look(const talk_piece *piece, const gw_statement *statement)
 	l->id = piece->id;
 	l->standing = is_standing(piece);
 	l->text = strdup(piece->text);
-	l->voice_key = strdup(talk->voice_keys[piece->race.service]);
+	l->voice_key = strdup(talk->plan->voice_keys[piece->race.service]);
 	l->tenant = strdup(talk->tenant);
 	l->unit.statement = statement;
 	l->unit.values[0] = l->text;

@@ -52,7 +52,7 @@ talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after aft
 const char *
 talk_text(const gw_talk *talk, const char *name)
 {
-	const char *text = json_string_value(json_object_get(talk->texts, name));
+	const char *text = json_string_value(json_object_get(talk->plan->texts, name));
 
 	return text == NULL ? "" : text;
 }
@@ -220,7 +220,7 @@ commit(gw_talk *talk, const mb_turn_decision *d)
 		talk_measure(TALK_TRANSCRIPTION_DELAY,
 					 talk->ear == NULL && talk->scribe == NULL
 						 ? NULL
-						 : talk->listen[talk->ear_service]->name,
+						 : talk->plan->listen[talk->ear_service]->name,
 					 (talk->final_at - d->end) / 1000.0);
 	if (talk->collecting > 0)
 	{
@@ -376,7 +376,7 @@ fill(gw_talk *talk, uint32_t generation)
 static void
 speak_prompt(gw_talk *talk, const mb_turn_decision *d)
 {
-	const json_t *all = json_object_get(talk->texts, "silence");
+	const json_t *all = json_object_get(talk->plan->texts, "silence");
 	size_t n = json_array_size(all);
 	const char *text;
 
@@ -395,7 +395,7 @@ carry_out_said(gw_talk *talk, const mb_turn_decision *d)
 		case MB_DO_SPECULATE:
 		{
 			talk_reply *reply =
-				talk->speculates ? talk_reply_new(talk, d->generation, MB_ITEM_REPLY) : NULL;
+				talk->plan->speculates ? talk_reply_new(talk, d->generation, MB_ITEM_REPLY) : NULL;
 
 			if (reply != NULL)
 				talk_reply_ask(reply, d->text, d->bytes, false);

@@ -173,7 +173,7 @@ is_final(void *arg, const char *text, size_t n, bool turn_over)
 	/* the engine measures ends of turns by itself: a pause that ends a service's piece is none yet */
 	(void) turn_over;
 	talk_heard_text(talk, MB_IN_FINAL, text, n,
-					talk->listen[talk->ear_service]->form == GW_FORM_DEEPGRAM2);
+					talk->plan->listen[talk->ear_service]->form == GW_FORM_DEEPGRAM2);
 }
 
 static void
@@ -189,7 +189,7 @@ void
 talk_listener_failed(gw_talk *talk, const char *why)
 {
 	gw_log(GW_WARNING, "a service that listens has failed", "call %s, %s: %s", talk->call_id,
-		   talk->listen[talk->ear_service]->name, why);
+		   talk->plan->listen[talk->ear_service]->name, why);
 	if (talk->session == NULL)
 		return;
 	talk_note(talk, GW_TALK_LISTEN, MB_NOTE_FALLBACK);
@@ -205,7 +205,7 @@ static const gw_ear_events events = { .partial = is_partial,
 static bool
 open_service(gw_talk *talk)
 {
-	gw_service *service = talk->listen[talk->ear_service];
+	gw_service *service = talk->plan->listen[talk->ear_service];
 
 	talk->ear_since = http_clock();
 	if (service->form == GW_FORM_WHOLE)
@@ -220,9 +220,9 @@ void
 talk_listen_by(gw_talk *talk, int service)
 {
 	/* in a ring: the last is no better than the first when it has failed, too */
-	for (int i = 0; i < talk->n_listen && talk->ear_failures < 2 * talk->n_listen; i++)
+	for (int i = 0; i < talk->plan->n_listen && talk->ear_failures < 2 * talk->plan->n_listen; i++)
 	{
-		talk->ear_service = (service + i) % talk->n_listen;
+		talk->ear_service = (service + i) % talk->plan->n_listen;
 		if (open_service(talk))
 			return;
 	}

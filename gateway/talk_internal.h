@@ -156,19 +156,11 @@ typedef struct talk_batch
 	program_text versions;
 } talk_batch;
 
-struct gw_talk
+/* What a tenant has its conversations conducted by. */
+typedef struct talk_plan
 {
-	gw_media_session *session; /* NULL: the link is over */
-	gw_media *media;
-	http_loop *loop;
-	http_client *client;
-	char call_id[128];
-	char tenant[64];
-	char session_id[24];
-	mb_encoding encoding;
-	int64_t zero; /* of the monotonic clock: the session's time 0 */
-
-	/* the plan */
+	char *tenant;
+	char *text; /* what it was read from */
 	gw_service *listen[TALK_SERVICES];
 	gw_service *speak[TALK_SERVICES];
 	gw_service *chat[TALK_SERVICES];
@@ -181,10 +173,36 @@ struct gw_talk
 	bool speculates;
 	int reply_timeout_ms;
 	json_t *texts;
+	int users;
+	struct talk_plan *next;
+} talk_plan;
+
+/* The lists of its settings. */
+typedef struct talk_words
+{
+	char *text; /* what they were read from */
+	char *lists[MB_TURN_LISTS];
+	int users;
+	struct talk_words *next;
+} talk_words;
+
+struct gw_talk
+{
+	gw_media_session *session; /* NULL: the link is over */
+	gw_media *media;
+	http_loop *loop;
+	http_client *client;
+	char call_id[128];
+	char tenant[64];
+	char session_id[24];
+	mb_encoding encoding;
+	int64_t zero; /* of the monotonic clock: the session's time 0 */
+
+	talk_plan *plan;
 
 	/* the engine */
 	mb_turn_settings settings;
-	struct talk_words *words; /* the lists of the settings */
+	talk_words *words; /* the lists of the settings */
 	mb_turn turn;
 	mb_turn_log log;
 	mb_activity activity;
@@ -251,8 +269,10 @@ struct gw_talk
 	int64_t cleared_at; /* 0: no clear is under way */
 
 	/* what the database is told */
-	talk_line *lines;
-	size_t n_lines;
+	talk_line *lines; /* of turns from first_line on */
+	uint32_t first_line;
+	uint32_t end_line; /* of the turn behind the last */
+	int batches;	   /* of lines, that are under way */
 	program_array records;
 	int n_records;
 	int first_record; /* number of the first of them */
@@ -287,6 +307,12 @@ extern void talk_measure_frame(gw_talk *talk);
 
 /* talk_begin.c: whoever keeps it lets it go. */
 extern void talk_release(gw_talk *talk);
+
+/* talk_plan.c.  NULL: it is none that a conversation can be conducted by, or there is no memory.  NULL may be let go. */
+extern talk_plan *talk_plan_of(const char *tenant, const char *text, const json_t *json);
+extern void talk_plan_let_go(talk_plan *plan);
+extern talk_words *talk_words_of(const char *text);
+extern void talk_words_let_go(talk_words *words);
 
 /* talk_decide.c.  Carries out what was decided, at the end of a turn of the loop. */
 extern void talk_act(void *talk);

@@ -15,8 +15,8 @@ services_of(const talk_race *race, int *n)
 {
 	const gw_talk *talk = race->talk;
 
-	*n = race->kind->kind == GW_TALK_REPLY ? talk->n_chat : talk->n_speak;
-	return race->kind->kind == GW_TALK_REPLY ? talk->chat : talk->speak;
+	*n = race->kind->kind == GW_TALK_REPLY ? talk->plan->n_chat : talk->plan->n_speak;
+	return race->kind->kind == GW_TALK_REPLY ? talk->plan->chat : talk->plan->speak;
 }
 
 void
@@ -63,7 +63,7 @@ patience_for(const talk_race *race, int service)
 {
 	int n;
 	const char *name = services_of(race, &n)[service]->name;
-	int ms = race->talk->hedge_ms[race->kind->kind];
+	int ms = race->talk->plan->hedge_ms[race->kind->kind];
 	double usual;
 
 	if (ms >= 0)

@@ -381,7 +381,7 @@ model_is_done(void *arg)
 
 	talk_race_done(arg);
 	if (reply->deltas > 1 && http_clock() > reply->first_text_at)
-		talk_measure(TALK_LLM_RATE, reply->talk->chat[reply->race.service]->name,
+		talk_measure(TALK_LLM_RATE, reply->talk->plan->chat[reply->race.service]->name,
 					 (reply->deltas - 1) * (double) HTTP_SECOND /
 						 (double) (http_clock() - reply->first_text_at));
 	/* what tools bring is told to it */
@@ -421,8 +421,8 @@ start_chat(void *owner, talk_lane *lane)
 	talk_reply *reply = owner;
 	gw_talk *talk = reply->talk;
 
-	return gw_chat_start(talk->client, talk->chat[lane->service], reply->messages, reply->calls,
-						 &events, lane);
+	return gw_chat_start(talk->client, talk->plan->chat[lane->service], reply->messages,
+						 reply->calls, &events, lane);
 }
 
 static void

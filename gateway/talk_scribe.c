@@ -18,9 +18,9 @@
 static bool
 has_stream(const gw_talk *talk)
 {
-	for (int i = 0; i < talk->n_listen; i++)
+	for (int i = 0; i < talk->plan->n_listen; i++)
 	{
-		if (talk->listen[i]->form != GW_FORM_WHOLE)
+		if (talk->plan->listen[i]->form != GW_FORM_WHOLE)
 			return true;
 	}
 	return false;
@@ -98,7 +98,8 @@ static const gw_scribe_events events = { .text = is_text, .failed = has_failed }
 bool
 talk_scribe_open(gw_talk *talk)
 {
-	talk->scribe = gw_scribe_open(talk->client, talk->listen[talk->ear_service], &events, talk);
+	talk->scribe =
+		gw_scribe_open(talk->client, talk->plan->listen[talk->ear_service], &events, talk);
 	if (talk->scribe == NULL)
 		return false;
 	if (has_stream(talk))

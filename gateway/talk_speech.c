@@ -358,7 +358,7 @@ fell_back(void *arg, const char *why)
 	gw_talk *talk = lane->race->talk;
 
 	gw_log(GW_WARNING, "a service that speaks has no socket", "call %s, %s: %s", talk->call_id,
-		   talk->speak[lane->service]->name, why);
+		   talk->plan->speak[lane->service]->name, why);
 	talk_note(talk, GW_TALK_SPEAK, MB_NOTE_FALLBACK);
 }
 
@@ -380,8 +380,8 @@ start_utterance(void *owner, talk_lane *lane)
 	/* times that another service told of audio that never came */
 	if (piece->audio.length == 0)
 		piece->n_words = 0;
-	utterance = gw_utterance_start(reply->talk->client, reply->talk->speak[lane->service], context,
-								   piece->text, piece->length, &events, lane);
+	utterance = gw_utterance_start(reply->talk->client, reply->talk->plan->speak[lane->service],
+								   context, piece->text, piece->length, &events, lane);
 
 	lane->within = context == NULL ? NULL : *context;
 	return utterance;

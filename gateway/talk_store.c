@@ -15,6 +15,7 @@
 #define STORE_EVERY (5 * HTTP_SECOND)
 #define AGAIN HTTP_SECOND
 #define MAX_TURNS 10000
+#define TURNS_KEPT 4			  /* the last: what is said of earlier ones is known */
 #define MAX_RECORDS 9000		  /* that wait, as the database takes them at once */
 #define MAX_WAITING (1024 * 1024) /* bytes of them */
 
@@ -40,20 +41,47 @@ static void store_end(gw_talk *talk);
 static talk_line *
 line_of(gw_talk *talk, uint32_t turn)
 {
-	if (turn >= MAX_TURNS)
+	if (turn >= MAX_TURNS || turn < talk->first_line)
 		return NULL;
-	if (turn >= talk->n_lines)
+	if (turn >= talk->end_line)
 	{
-		size_t n = (size_t) turn + 1;
-		talk_line *more = realloc(talk->lines, n * sizeof(*more));
+		size_t n = talk->end_line - talk->first_line;
+		size_t wanted = (size_t) turn + 1 - talk->first_line;
+		talk_line *more = realloc(talk->lines, wanted * sizeof(*more));
 
 		if (more == NULL)
 			return NULL;
-		memset(more + talk->n_lines, 0, (n - talk->n_lines) * sizeof(*more));
+		memset(more + n, 0, (wanted - n) * sizeof(*more));
 		talk->lines = more;
-		talk->n_lines = n;
+		talk->end_line = turn + 1;
 	}
-	return &talk->lines[turn];
+	return &talk->lines[turn - talk->first_line];
+}
+
+static bool
+is_known(const talk_told *told)
+{
+	return told->known == told->now;
+}
+
+/* Nobody says more of them, and the database has them. */
+static void
+forget_lines(gw_talk *talk)
+{
+	size_t n = talk->end_line - talk->first_line;
+	size_t gone = 0;
+
+	while (gone + TURNS_KEPT < n && is_known(&talk->lines[gone].caller_told) &&
+		   is_known(&talk->lines[gone].agent_told))
+	{
+		program_text_free(&talk->lines[gone].caller);
+		program_text_free(&talk->lines[gone].agent);
+		gone++;
+	}
+	if (gone == 0)
+		return;
+	talk->first_line += (uint32_t) gone;
+	memmove(talk->lines, talk->lines + gone, (n - gone) * sizeof(*talk->lines));
 }
 
 void
@@ -100,21 +128,21 @@ talk_lines_json(gw_talk *talk, talk_batch *batch)
 
 	memset(batch, 0, sizeof(*batch));
 	program_text_puts(&json, "[");
-	for (size_t i = 0; i < talk->n_lines; i++)
+	for (uint32_t i = talk->first_line; i < talk->end_line; i++)
 	{
-		talk_line *line = &talk->lines[i];
-		talk_version version = { .turn = (uint32_t) i };
+		talk_line *line = line_of(talk, i);
+		talk_version version = { .turn = i };
 
 		/* that of the turn that is being answered is said beside */
 		if (line->caller_told.now > line->caller_told.sent &&
 			(i != talk->current_turn || talk->session == NULL))
 		{
-			write_line(&json, 2 * i, "caller", &line->caller, false);
+			write_line(&json, 2 * (size_t) i, "caller", &line->caller, false);
 			version.caller = line->caller_told.now;
 		}
 		if (line->agent_told.now > line->agent_told.sent)
 		{
-			write_line(&json, 2 * i + 1, "agent", &line->agent, line->cut);
+			write_line(&json, 2 * (size_t) i + 1, "agent", &line->agent, line->cut);
 			version.agent = line->agent_told.now;
 		}
 		if (version.caller > 0 || version.agent > 0)
@@ -130,11 +158,12 @@ talk_lines_json(gw_talk *talk, talk_batch *batch)
 	for (size_t i = 0; i < batch->versions.length / sizeof(talk_version); i++)
 	{
 		const talk_version *version = (const talk_version *) batch->versions.data + i;
-		talk_line *line = &talk->lines[version->turn];
+		talk_line *line = line_of(talk, version->turn);
 
 		line->caller_told.sent = version->caller > 0 ? version->caller : line->caller_told.sent;
 		line->agent_told.sent = version->agent > 0 ? version->agent : line->agent_told.sent;
 	}
+	talk->batches++;
 	return json.data;
 }
 
@@ -156,11 +185,14 @@ talk_lines_told(gw_talk *talk, talk_batch *batch, bool stored)
 	for (size_t i = 0; i < batch->versions.length / sizeof(talk_version); i++)
 	{
 		const talk_version *version = (const talk_version *) batch->versions.data + i;
-		talk_line *line = &talk->lines[version->turn];
+		talk_line *line = line_of(talk, version->turn);
 
 		settle(&line->caller_told, version->caller, stored);
 		settle(&line->agent_told, version->agent, stored);
 	}
+	/* an earlier one that is still under way may be stored behind this one */
+	if (batch->versions.length > 0 && --talk->batches == 0)
+		forget_lines(talk);
 	program_text_free(&batch->versions);
 }
 

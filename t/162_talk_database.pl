@@ -87,6 +87,13 @@ conversation_over($node, $c->{call});
 is(lines_of($node, $c->{call}) =~ s/\n/\//gr, 'agent: How can I help you?/caller: are you open on monday/agent: On Monday we are open./caller: nothing more/agent: I do not know./caller: please fail/agent: I am sorry for that.',
     'an error of a function takes nothing along of what was said');
 
+# of a turn that is long over nothing is left but in the database
+my %answer = ('are you open on monday' => 'On Monday we are open.', 'nothing more' => 'I do not know.');
+my @turns = ('are you open on monday', 'nothing more') x 3;
+$c = call();
+$c->hears(asks($c, 'clinic', $_), 40) foreach @turns;
+is(lines($c), join('/', map { ("caller: $_", "agent: $answer{$_}") } @turns), 'what was said in many turns is stored, in their order');
+
 # the database is away when it is told
 $c = call();
 my $asked = asks($c, 'clinic', 'are you open on tuesday');
