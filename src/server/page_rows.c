@@ -22,7 +22,10 @@
 /* So many pages that lie behind one another make the next one worth a look ahead. */
 #define ENOUGH_IN_LINE 3
 
-/* An eighth of a page is on its way from memory, or a row. */
+/* Where the next page was not in the next buffer so often in a row, it is not looked for there until it is found there again. */
+#define ENOUGH_MISSED 2
+
+/* Rows of a page over those that a row is fetched ahead. */
 #define ROWS_OVER_AHEAD 8
 
 bool
@@ -41,10 +44,9 @@ mulberry_begin_page_rows(mulberry_page_rows *rows, Relation table, Snapshot snap
 	rows->asked = 0;
 	rows->buffer = InvalidBuffer;
 	rows->judged = InvalidBlockNumber;
-	rows->before = InvalidBuffer;
 	rows->in_line = 0;
 	rows->next = InvalidBuffer;
-	rows->next_pinned = false;
+	rows->missed = 0;
 	rows->blocks = 0;
 }
 
@@ -66,10 +68,9 @@ blocks(mulberry_page_rows *rows)
 static void
 forget_next(mulberry_page_rows *rows)
 {
-	if (rows->next_pinned)
+	if (BufferIsValid(rows->next))
 		ReleaseBuffer(rows->next);
 	rows->next = InvalidBuffer;
-	rows->next_pinned = false;
 }
 
 /* Pins the page. */
@@ -80,44 +81,48 @@ pin_page(mulberry_page_rows *rows)
 
 	rows->in_line = behind ? rows->in_line + 1 : 0;
 	rows->judged = rows->block;
-	if (behind && rows->next_pinned)
+	if (behind && BufferIsValid(rows->next))
 	{
 		rows->buffer = rows->next;
-		rows->next_pinned = false;
-	}
-	else if (behind && BufferIsValid(rows->next) &&
-			 ReadRecentBuffer(relation_file(rows->table), MAIN_FORKNUM, rows->block, rows->next))
-	{
-		rows->buffer = rows->next;
-		pgstat_count_buffer_read(rows->table);
-		pgstat_count_buffer_hit(rows->table);
+		rows->next = InvalidBuffer;
 	}
 	else
 		rows->buffer = ReadBuffer(rows->table, rows->block);
 }
 
 /*
- * Looks where the page behind the one in hand is, so that what lies there can be on its way from memory.  Pages that were written or
- * read one after another lie in buffers one after another, mostly, and to suppose that spares the table of buffers.
+ * Pins the page behind the one in hand.  Pages that were written or read one after another lie in buffers one after another, mostly,
+ * and to look there first spares the table of buffers.
  */
+static Buffer
+pin_next_page(mulberry_page_rows *rows)
+{
+	Relation table = rows->table;
+	Buffer supposed = rows->buffer + 1;
+	Buffer found;
+
+	if (rows->missed < ENOUGH_MISSED && rows->buffer > 0 && rows->buffer < NBuffers &&
+		ReadRecentBuffer(relation_file(table), MAIN_FORKNUM, rows->block + 1, supposed))
+	{
+		pgstat_count_buffer_read(table);
+		pgstat_count_buffer_hit(table);
+		found = supposed;
+	}
+	else
+		found = ReadBuffer(table, rows->block + 1);
+	rows->missed = found == supposed ? 0 : rows->missed + 1;
+	return found;
+}
+
+/* Where pages are read one after another, has the next one on its way from memory. */
 static void
 look_ahead(mulberry_page_rows *rows)
 {
-	bool supposed = rows->buffer == rows->before + 1;
-
 	forget_next(rows);
-	rows->before = rows->buffer;
-	if (rows->in_line < ENOUGH_IN_LINE)
+	if (rows->in_line < ENOUGH_IN_LINE || rows->block + 1 >= blocks(rows))
 		return;
-	if (supposed && rows->buffer > 0 && rows->buffer < NBuffers)
-		rows->next = rows->buffer + 1;
-	else if (rows->block + 1 < blocks(rows))
-	{
-		rows->next = ReadBuffer(rows->table, rows->block + 1);
-		rows->next_pinned = true;
-	}
-	if (BufferIsValid(rows->next))
-		mulberry_prefetch(BufferGetPage(rows->next), PAGE_HEAD);
+	rows->next = pin_next_page(rows);
+	mulberry_prefetch(BufferGetPage(rows->next), PAGE_HEAD);
 }
 
 static inline bool
@@ -190,30 +195,6 @@ take_row(const mulberry_page_rows *rows, OffsetNumber offset, HeapTuple tuple)
 	ItemPointerSet(&tuple->t_self, rows->block, offset);
 }
 
-/*
- * Has the processor fetch a row some way behind one while the caller works on that: from row to row one goes down a page, which no
- * processor expects.
- */
-static pg_attribute_always_inline void
-fetch_row_behind(const mulberry_page_rows *rows, OffsetNumber offset)
-{
-	Buffer buffer = rows->buffer;
-	Page page;
-	ItemId item;
-
-	offset += rows->ahead;
-	if (offset > rows->last)
-	{
-		offset -= rows->last;
-		buffer = rows->next;
-	}
-	if (!BufferIsValid(buffer))
-		return;
-	page = BufferGetPage(buffer);
-	item = PageGetItemId(page, offset);
-	mulberry_prefetch((const char *) page + ItemIdGetOffset(item), ItemIdGetLength(item));
-}
-
 mulberry_page_answer
 mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTuple tuple)
 {
@@ -236,8 +217,29 @@ mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTu
 				   ? MULBERRY_ROW_HIDDEN
 				   : MULBERRY_ROW_UNKNOWN;
 	take_row(rows, offset, tuple);
-	fetch_row_behind(rows, offset);
 	return MULBERRY_ROW_SHOWN;
+}
+
+const char *
+mulberry_row_ahead(const mulberry_page_rows *rows, const ItemPointerData *place, unsigned *n)
+{
+	OffsetNumber offset = ItemPointerGetOffsetNumber(place) + rows->ahead;
+	Buffer buffer = rows->buffer;
+	Page page;
+	ItemId item;
+
+	*n = 0;
+	if (offset > rows->last)
+	{
+		offset -= rows->last;
+		buffer = rows->next;
+	}
+	if (!BufferIsValid(buffer))
+		return NULL;
+	page = BufferGetPage(buffer);
+	item = PageGetItemId(page, offset);
+	*n = ItemIdGetLength(item);
+	return (const char *) page + ItemIdGetOffset(item);
 }
 
 bool

@@ -27,12 +27,11 @@ typedef struct mulberry_page_rows
 	int asked;			/* how often this one was */
 	Buffer buffer;		/* it, pinned; invalid: it was not judged */
 	OffsetNumber last;	/* place on it */
-	OffsetNumber ahead; /* so many rows behind the one in hand are on their way from memory */
+	OffsetNumber ahead; /* so many rows behind another one lies the one that is fetched ahead */
 	BlockNumber judged; /* page that was in hand last */
-	Buffer before;		/* where that was */
 	int in_line;		/* so many pages were in hand one behind another */
-	Buffer next;		/* where the page behind it is, or is supposed to be; invalid: not known */
-	bool next_pinned;	/* it is there */
+	Buffer next;		/* the page behind it, pinned; invalid: it was not asked for */
+	int missed;			/* times in a row that such a page did not lie in the next buffer */
 	BlockNumber blocks; /* of the table, once they were asked for; 0 */
 	uint64 shown[(MaxHeapTuplesPerPage + 64) /
 				 64]; /* a bit for each place on it whose row the snapshot shows */
@@ -62,6 +61,13 @@ extern void mulberry_begin_page_rows(mulberry_page_rows *rows, Relation table, S
 extern mulberry_page_answer
 mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTuple tuple);
 
+/*
+ * What lies some way behind a shown row, n bytes of it: for the processor to fetch while the caller works on that row, since from row to
+ * row one goes down a page, which no processor expects.  It may change meanwhile; 0 bytes: not known.
+ */
+extern const char *
+mulberry_row_ahead(const mulberry_page_rows *rows, const ItemPointerData *place, unsigned *n);
+
 /* Has the page behind the one in hand in hand; false when there was none when the snapshot was taken. */
 extern bool mulberry_page_behind(mulberry_page_rows *rows);
 
@@ -76,7 +82,7 @@ mulberry_row_at_offset(const mulberry_page_rows *rows, OffsetNumber offset)
 	return (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, offset));
 }
 
-/* From the page in hand to where the page behind it is, or is supposed to be; 0: not known. */
+/* From the page in hand to the page behind it; 0: not known. */
 static inline ptrdiff_t
 mulberry_distance_behind(const mulberry_page_rows *rows)
 {

@@ -56,6 +56,10 @@ advance(mulberry_scan *scan, ScanDirection direction, mulberry_page_answer *answ
 		*answer = mulberry_page_row(&scan->rows, place, &scan->tuple);
 		if (*answer == MULBERRY_ROW_SHOWN)
 		{
+			unsigned n;
+			const char *ahead = mulberry_row_ahead(&scan->rows, place, &n);
+
+			mulberry_prefetch(ahead, n);
 			pgstat_count_heap_fetch(scan->index);
 			return true;
 		}

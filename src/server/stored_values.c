@@ -41,7 +41,13 @@ mulberry_can_be_sliced(const struct varlena *value)
 /* Bytes that the server is asked for at a time where chunks are not what they should be. */
 #define SERVER_SLICE (64 * 1024)
 
-_Static_assert(TOAST_MAX_CHUNK_SIZE % 4 == 0 && SERVER_SLICE % 4 == 0,
+/*
+ * Bytes that are handed out at once at most.  With each the processor is told to fetch as many of the next chunk: told of all of them at
+ * once, it stands still.
+ */
+#define PIECE 512
+
+_Static_assert(TOAST_MAX_CHUNK_SIZE % 4 == 0 && SERVER_SLICE % 4 == 0 && PIECE % 4 == 0,
 			   "no sample lies in two pieces");
 
 struct mulberry_stored
@@ -59,6 +65,10 @@ struct mulberry_stored
 	TupleTableSlot *slot;
 	SnapshotData snapshot;
 	mulberry_page_rows rows;
+	const uint8 *bytes; /* what is left of a chunk or a slice */
+	size_t left;
+	const char *ahead; /* what is still to be fetched of the next chunk */
+	unsigned n_ahead;
 };
 
 /* Starts reading chunks from the one on that the place lies in. */
@@ -147,6 +157,7 @@ next_chunk(mulberry_stored *stored, size_t *n)
 		switch (mulberry_page_row(&stored->rows, place, &chunk))
 		{
 			case MULBERRY_ROW_SHOWN:
+				stored->ahead = mulberry_row_ahead(&stored->rows, place, &stored->n_ahead);
 				return chunk_bytes(stored, &chunk, n);
 			case MULBERRY_ROW_HIDDEN:
 				break;
@@ -166,30 +177,51 @@ next_chunk(mulberry_stored *stored, size_t *n)
 	return NULL;
 }
 
+/* Has the bytes from the place on in hand, as many as lie there. */
+static void
+take_bytes(mulberry_stored *stored)
+{
+	stored->n_ahead = 0;
+	if (stored->by_chunks)
+	{
+		stored->bytes = next_chunk(stored, &stored->left);
+		if (stored->bytes != NULL)
+			return;
+		close_chunks(stored);
+		stored->n_ahead = 0;
+	}
+	if (stored->slice != NULL)
+		pfree(stored->slice);
+	stored->left = Min(SERVER_SLICE, stored->end - stored->place);
+	stored->slice = detoast_attr_slice((struct varlena *) stored->value, (int32) stored->place,
+									   (int32) stored->left);
+	stored->bytes = (const uint8 *) VARDATA_ANY(stored->slice);
+}
+
 const uint8 *
 mulberry_next_stored(mulberry_stored *stored, size_t *n)
 {
-	const uint8 *bytes = NULL;
+	const uint8 *bytes;
 
 	*n = 0;
 	if (stored->place == stored->end)
 		return NULL;
-	if (stored->by_chunks)
-	{
-		bytes = next_chunk(stored, n);
-		if (bytes == NULL)
-			close_chunks(stored);
-	}
-	if (bytes == NULL)
-	{
-		if (stored->slice != NULL)
-			pfree(stored->slice);
-		*n = Min(SERVER_SLICE, stored->end - stored->place);
-		stored->slice =
-			detoast_attr_slice((struct varlena *) stored->value, (int32) stored->place, (int32) *n);
-		bytes = (const uint8 *) VARDATA_ANY(stored->slice);
-	}
+	if (stored->left == 0)
+		take_bytes(stored);
+	bytes = stored->bytes;
+	*n = Min(stored->left, PIECE);
+	stored->bytes += *n;
+	stored->left -= *n;
 	stored->place += *n;
+	if (stored->n_ahead > 0)
+	{
+		/* all that is left with the last piece: a row has its header in front */
+		unsigned fetched = stored->left == 0 ? stored->n_ahead : Min(stored->n_ahead, PIECE);
+
+		mulberry_prefetch(stored->ahead, fetched);
+		stored->ahead += fetched;
+		stored->n_ahead -= fetched;
+	}
 	return bytes;
 }
 
