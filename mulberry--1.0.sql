@@ -1753,12 +1753,14 @@ CREATE TABLE speech_cache (
     digest  bytea NOT NULL CHECK (octet_length(digest) = 32),
     audio   bytea NOT NULL CHECK (octet_length(audio) BETWEEN 1 AND 960000),
     used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    words   integer[] CHECK (cardinality(words) BETWEEN 2 AND 128),
     PRIMARY KEY (tenant, digest)
 );
 CREATE INDEX speech_cache_used ON speech_cache (tenant, used_at);
 COMMENT ON TABLE speech_cache IS 'sentences of agents as they sound, mu-law with 8000 samples a second; made anew when they are gone';
 COMMENT ON COLUMN speech_cache.digest IS 'SHA-256 of voice and text';
 COMMENT ON COLUMN speech_cache.used_at IS 'about when it was said last';
+COMMENT ON COLUMN speech_cache.words IS 'of each word, where it ends in the text, in bytes, and when it is over, in ms; null: who spoke did not tell';
 SELECT pg_catalog.pg_extension_config_dump('speech_cache', 'WHERE false');
 
 CREATE SEQUENCE call_order_id;
@@ -15972,33 +15974,32 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN sha256(convert_to(voice_key || E'\n' || text, 'UTF8'));
 COMMENT ON FUNCTION speech_digest(text, text) IS 'by which the sound of a sentence is found again (internal)';
 
-CREATE FUNCTION mulberry.find_speech(text text, voice_key text, tenant text DEFAULT NULL) RETURNS bytea
+CREATE FUNCTION mulberry.find_speech(text text, voice_key text, tenant text DEFAULT NULL, OUT sound bytea, OUT words integer[])
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
-    sound bytea;
     used  timestamptz;
 BEGIN
     PERFORM mulberry_internal.check_texts('text', find_speech.text, 'voice_key', find_speech.voice_key);
     sound := mulberry_internal.prompt_of(owner, find_speech.text);
     IF sound IS NULL THEN
-        SELECT c.audio, c.used_at INTO sound, used FROM mulberry_internal.speech_cache c
+        SELECT c.audio, c.words, c.used_at INTO sound, words, used FROM mulberry_internal.speech_cache c
          WHERE c.tenant = owner AND c.digest = mulberry_internal.speech_digest(find_speech.text, find_speech.voice_key);
         IF used < clock_timestamp() - interval '1 hour' THEN
             UPDATE mulberry_internal.speech_cache c SET used_at = clock_timestamp()
              WHERE c.tenant = owner AND c.digest = mulberry_internal.speech_digest(find_speech.text, find_speech.voice_key);
         END IF;
     END IF;
-    RETURN sound;
 END
 $$;
 COMMENT ON FUNCTION mulberry.find_speech(text, text, text) IS
     'how a sentence sounds, mu-law with 8000 samples a second: by set_prompt(), or by keep_speech() for this voice; null: nobody has said '
-    'it. Needs gateway access';
+    'it. words: where each word ends, in bytes of the text, and when it is over, in ms; null: not known. Needs gateway access';
 
-CREATE FUNCTION mulberry.keep_speech(text text, voice_key text, sound bytea, tenant text DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION mulberry.keep_speech(text text, voice_key text, sound bytea, tenant text DEFAULT NULL, words integer[] DEFAULT NULL)
+RETURNS boolean
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -16012,9 +16013,11 @@ BEGIN
     ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
         RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded',
             DETAIL = 'At most 960000, two minutes.';
+    ELSIF cardinality(words) % 2 <> 0 OR cardinality(words) NOT BETWEEN 2 AND 128 OR array_position(words, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'words must have an end in the text and a time each, of 64 words at most' USING ERRCODE = 'array_subscript_error';
     END IF;
-    INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio)
-    VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound)
+    INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio, words)
+    VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound, words)
     ON CONFLICT ON CONSTRAINT speech_cache_pkey DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;
@@ -16028,9 +16031,10 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION mulberry.keep_speech(text, text, bytea, text) IS
-    'keeps how a sentence sounds in a voice, for this tenant alone; about 2000 of them, those that were said last. False: it was there. '
-    'Needs gateway access. Errors: 22004, 54000 too long';
+COMMENT ON FUNCTION mulberry.keep_speech(text, text, bytea, text, integer[]) IS
+    'keeps how a sentence sounds in a voice, for this tenant alone; about 2000 of them, those that were said last. words: of each word, '
+    'where it ends in the text, in bytes, and when it is over, in ms. False: it was there. Needs gateway access. Errors: 22004, 2202E '
+    'words that are no pairs or too many, 54000 too long';
 
 CREATE VIEW mulberry.conversation_lines WITH (security_barrier) AS
     SELECT t.name AS tenant, c.call_id, l.number, l.speaker, l.text, l.cut, l.at

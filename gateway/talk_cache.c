@@ -28,6 +28,8 @@ typedef struct remembered
 	uint64_t hash;
 	uint8_t *audio;
 	size_t n;
+	mb_ledger_point *words;
+	int n_words;
 	int64_t at; /* when the database, or who has said it, gave it */
 	struct remembered *next;
 } remembered;
@@ -47,8 +49,85 @@ typedef struct look
 	char *text;
 	char *voice_key;
 	char *tenant;
-	uint8_t *audio; /* that is to be kept */
+	uint8_t *audio;		/* that is to be kept */
+	program_text words; /* and those of it */
 } look;
+
+/* Times of the words of a sentence. */
+typedef struct times
+{
+	mb_ledger_point of[MB_TURN_PIECE_POINTS];
+	int n;
+} times;
+
+/* ---------------------------------------------------------------------------
+ * Times of words
+ * ---------------------------------------------------------------------------
+ */
+
+/* Adds one; false: it is none in a sentence of so many bytes and samples. */
+static bool
+add_time(times *words, int64_t bytes, int64_t ms, size_t length, size_t samples)
+{
+	const mb_ledger_point *last = words->n == 0 ? NULL : &words->of[words->n - 1];
+
+	if (words->n == MB_TURN_PIECE_POINTS || bytes < (last == NULL ? 0 : last->bytes) ||
+		bytes > (int64_t) length || ms < (last == NULL ? 0 : last->ms) ||
+		ms > (int64_t) samples * 1000 / GW_MEDIA_RATE)
+		return false;
+	words->of[words->n++] = (mb_ledger_point){ .ms = (int32_t) ms, .bytes = (uint16_t) bytes };
+	return true;
+}
+
+/* As the database has them, numbers with blanks between; of what cannot be none. */
+static times
+read_times(const char *text, size_t length, size_t samples)
+{
+	times words = { .n = 0 };
+
+	while (*text != '\0')
+	{
+		char *middle;
+		char *end;
+		int64_t bytes = strtoll(text, &middle, 10);
+		int64_t ms = strtoll(middle, &end, 10);
+
+		if (end == middle || !add_time(&words, bytes, ms, length, samples))
+			return (times){ .n = 0 };
+		text = end;
+	}
+	return words;
+}
+
+/* Those of a piece that was made. */
+static times
+times_of(const talk_piece *piece, size_t samples)
+{
+	int64_t last = (int64_t) samples * 1000 / GW_MEDIA_RATE;
+	times words = { .n = 0 };
+
+	for (int i = 0; i < piece->n_words; i++)
+	{
+		const mb_ledger_point *word = &piece->words[i];
+
+		/* a voice may fade before its last word is over */
+		if (!add_time(&words, word->bytes, word->ms < last ? word->ms : last, piece->length,
+					  samples))
+			return (times){ .n = 0 };
+	}
+	return words;
+}
+
+/* An array for the database; empty: they are not known. */
+static void
+write_times(const times *words, program_text *array)
+{
+	for (int i = 0; i < words->n; i++)
+		program_text_printf(array, "%s%d,%d", i == 0 ? "{" : ",", words->of[i].bytes,
+							words->of[i].ms);
+	if (words->n > 0)
+		program_text_puts(array, "}");
+}
 
 /* ---------------------------------------------------------------------------
  * In memory
@@ -124,6 +203,7 @@ free_remembered(remembered *r)
 	memory_used -= r->n;
 	free(r->key);
 	free(r->audio);
+	free(r->words);
 	free(r);
 }
 
@@ -142,22 +222,28 @@ forget_one(void)
 }
 
 static void
-remember(const char *tenant, const char *voice_key, const char *text, const uint8_t *mulaw,
-		 size_t n)
+remember(const look *l, const uint8_t *mulaw, size_t n, const times *words)
 {
 	remembered *r = n == 0 || n > MAX_REMEMBERED ? NULL : calloc(1, sizeof(*r));
 	remembered *old;
 
 	if (r == NULL)
 		return;
-	r->key = key_of(tenant, voice_key, text, &r->key_size, &r->hash);
+	r->key = key_of(l->tenant, l->voice_key, l->text, &r->key_size, &r->hash);
 	r->audio = malloc(n);
+	if (words->n > 0)
+		r->words = malloc((size_t) words->n * sizeof(*r->words));
 	if (r->key == NULL || r->audio == NULL)
 	{
 		free_remembered(r);
 		return;
 	}
 	memcpy(r->audio, mulaw, n);
+	if (r->words != NULL)
+	{
+		memcpy(r->words, words->of, (size_t) words->n * sizeof(*r->words));
+		r->n_words = words->n;
+	}
 	old = take_out(r->key, r->key_size, r->hash);
 	if (old != NULL)
 		free_remembered(old);
@@ -208,6 +294,7 @@ free_look(look *l)
 	free(l->voice_key);
 	free(l->tenant);
 	free(l->audio);
+	program_text_free(&l->words);
 	free(l);
 	talk_release(talk);
 }
@@ -258,7 +345,7 @@ do_without(talk_piece *piece)
 	const remembered *r = recall(piece);
 
 	if (r != NULL)
-		talk_speech_found(piece, r->audio, r->n);
+		talk_speech_found(piece, r->audio, r->n, r->words, r->n_words);
 	else
 		talk_speech_make(piece);
 }
@@ -277,15 +364,16 @@ looked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 	bool found = outcome == GW_COMMITTED && !PQgetisnull(result, 0, 0);
 	const uint8_t *mulaw = found ? (const uint8_t *) PQgetvalue(result, 0, 0) : NULL;
 	size_t n = found ? (size_t) PQgetlength(result, 0, 0) : 0;
+	times words = read_times(found ? PQgetvalue(result, 0, 1) : "", strlen(l->text), n);
 
 	(void) identity;
 	if (found && l->standing)
-		remember(l->tenant, l->voice_key, l->text, mulaw, n);
+		remember(l, mulaw, n, &words);
 	if (piece != NULL && piece->state == TALK_PIECE_LOOKING)
 	{
 		talk_cache_forget(piece);
 		if (found)
-			talk_speech_found(piece, mulaw, n);
+			talk_speech_found(piece, mulaw, n, words.of, words.n);
 		else if (outcome == GW_COMMITTED)
 			talk_speech_make(piece);
 		else
@@ -297,15 +385,17 @@ looked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 void
 talk_cache_look(talk_piece *piece)
 {
-	static const gw_statement find_speech = { "find_speech",
-											  "SELECT mulberry.find_speech($1, $2, $3)", true };
+	static const gw_statement find_speech = {
+		"find_speech",
+		"SELECT sound, array_to_string(words, ' ') FROM mulberry.find_speech($1, $2, $3)", true
+	};
 	gw_talk *talk = piece->reply->talk;
 	const remembered *r = recall(piece);
 	look *l;
 
 	if (r != NULL && http_clock() - r->at < FRESH)
 	{
-		talk_speech_found(piece, r->audio, r->n);
+		talk_speech_found(piece, r->audio, r->n, r->words, r->n_words);
 		return;
 	}
 	l = new_look(piece, &find_speech);
@@ -344,9 +434,9 @@ kept(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 void
 talk_cache_keep(const talk_piece *piece)
 {
-	static const gw_statement keep_speech = { "keep_speech",
-											  "SELECT mulberry.keep_speech($1, $2, $3::bytea, $4)",
-											  true };
+	static const gw_statement keep_speech = {
+		"keep_speech", "SELECT mulberry.keep_speech($1, $2, $3::bytea, $4, $5::integer[])", true
+	};
 	const gw_talk *talk = piece->reply->talk;
 	size_t width = mb_encoding_sample_size(talk->encoding);
 	size_t n = piece->audio.length / width;
@@ -355,6 +445,7 @@ talk_cache_keep(const talk_piece *piece)
 	int16_t sample;
 	http_text part;
 	size_t kept_samples = 0;
+	times words;
 
 	if (l == NULL)
 		return;
@@ -373,13 +464,16 @@ talk_cache_keep(const talk_piece *piece)
 			l->audio[kept_samples++] = mb_mulaw_encode(sample);
 		}
 	}
+	words = times_of(piece, n);
+	write_times(&words, &l->words);
 	if (l->standing)
-		remember(l->tenant, l->voice_key, l->text, l->audio, n);
+		remember(l, l->audio, n, &words);
 	l->unit.values[2] = (const char *) l->audio;
 	l->unit.lengths[2] = (int) n;
 	l->unit.formats[2] = 1;
 	l->unit.values[3] = l->tenant;
-	l->unit.n_parameters = 4;
+	l->unit.values[4] = l->words.failed ? NULL : l->words.data;
+	l->unit.n_parameters = 5;
 	l->unit.behind = true;
 	l->unit.done = kept;
 	gw_media_ask(talk->media, &l->unit);

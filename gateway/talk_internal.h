@@ -394,8 +394,9 @@ extern void talk_piece_free(talk_piece *piece);
 /* It was heard to its end: nothing of it is said again. */
 extern void talk_speech_heard(gw_talk *talk, uint32_t generation, uint16_t item);
 
-/* It was said before, in mu-law; or was not, and is made. */
-extern void talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n);
+/* It was said before, in mu-law, its words over at these times, if they are known; or was not, and is made. */
+extern void talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n,
+							  const mb_ledger_point *words, int n_words);
 extern void talk_speech_make(talk_piece *piece);
 
 /* No service is given more of it to say. */

@@ -254,10 +254,17 @@ add_linear(talk_piece *piece, const int16_t *samples, size_t n)
 }
 
 void
-talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n)
+talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n, const mb_ledger_point *words,
+				  int n_words)
 {
 	int16_t samples[SLICE];
 
+	piece->words = n_words == 0 ? NULL : calloc((size_t) n_words, sizeof(*words));
+	if (piece->words != NULL)
+	{
+		memcpy(piece->words, words, (size_t) n_words * sizeof(*words));
+		piece->n_words = n_words;
+	}
 	if (piece->reply->talk->encoding == MB_MULAW)
 		talk_audio_add(&piece->audio, mulaw, n);
 	else

@@ -204,10 +204,16 @@ SELECT mulberry.drop_secret('files-key', 'dialogue-a'), mulberry.drop_secret('sp
 -- ---- how sentences sound ----
 
 SELECT mulberry.find_speech('Hello.', 'v', 'dialogue-a') IS NULL AS unknown, mulberry.keep_speech('Hello.', 'v', '\xffff', 'dialogue-a') AS new;
-SELECT mulberry.keep_speech('Hello.', 'v', '\x00', 'dialogue-a') AS again, mulberry.find_speech('Hello.', 'v', 'dialogue-a') AS ours,
-       mulberry.find_speech('Hello.', 'w', 'dialogue-a') AS other_voice, mulberry.find_speech('Hello.', 'v', 'dialogue-b') AS others;
+SELECT mulberry.keep_speech('Hello.', 'v', '\x00', 'dialogue-a') AS again, (mulberry.find_speech('Hello.', 'v', 'dialogue-a')).sound AS ours,
+       (mulberry.find_speech('Hello.', 'w', 'dialogue-a')).sound AS other_voice, (mulberry.find_speech('Hello.', 'v', 'dialogue-b')).sound AS others;
 SELECT mulberry.keep_speech('Hello.', 'v', '', 'dialogue-a');
 SELECT mulberry.keep_speech('', 'v', '\x00', 'dialogue-a');
+SELECT mulberry.keep_speech('Hello you.', 'v', '\xff', 'dialogue-a', '{5,0}');
+SELECT words FROM mulberry.find_speech('Hello you.', 'v', 'dialogue-a');
+SELECT mulberry.keep_speech('Hello me.', 'v', '\xff', 'dialogue-a', '{5}');
+SELECT mulberry.keep_speech('Hello me.', 'v', '\xff', 'dialogue-a', '{}');
+SELECT mulberry.keep_speech('Hello me.', 'v', '\xff', 'dialogue-a', '{5,NULL}');
+SELECT mulberry.keep_speech('Hello me.', 'v', '\xff', 'dialogue-a', array_fill(1, ARRAY[130]));
 
 -- ---- nothing of it is another tenant's ----
 

@@ -128,8 +128,8 @@ my @poison = (
         SELECT -row_number() OVER (), t, n || $byte, 4711, '{-1,NULL,2147483647}', ARRAY[$byte, NULL], '{NULL}', c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n);
         INSERT INTO mulberry_internal.turn_log (conversation, number, record) SELECT id, 0, '\\x09' FROM mulberry_internal.conversations" ],
-    [ '', 'speech_cache, of no time' => "INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio, used_at)
-        SELECT t.id, sha256(n::text::bytea), '\\x00', c FROM mulberry_internal.tenants t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
+    [ '', 'speech_cache, of no time, with words that are none' => "INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio, used_at, words)
+        SELECT t.id, sha256(n::text::bytea), '\\x00', c, '{-1,NULL,2147483647}' FROM mulberry_internal.tenants t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
     [ '', 'emergencies, of no call and no time' => "INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, language, source, track, at)
         SELECT t, $byte, n::text, $byte, 'segment', $byte, c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],

@@ -63,6 +63,59 @@ like($lines->[-1], qr/^agent: On Monday we are open/, 'and the next one heard');
 is((grep { $_->{texts}[0] =~ /^Once upon/ } contexts())[0]{closed}, JSON::PP::true, 'its context is closed');
 is($engines->asked->{voice}{sockets}, 1, 'all calls of the tenant have one socket');
 
+# ---- a sentence that is remembered ----
+
+# the first of its eight words is half of the text, and an eighth of the sound
+my $uneven = 'Uncharacteristically I am on it as we do.';
+$engines->model('uneven' => $uneven, 'monday' => 'On Monday we are open from nine.', '^((?!monday|uneven).)*$' => 'I am here.');
+my $kept = 'mulberry_internal.speech_cache WHERE words[1] = 20';
+sub said_anew { return scalar grep { $_->{texts}[0] =~ /^Uncharacteristically/ } contexts() }
+
+# Asks for it and interrupts; how many of its words sounded, and how many are stored as heard.
+sub interrupted
+{
+    my $c = call();
+    my $begin = $c->hears_begin(ask_about($c, 'tell me the uneven one')->[1]);
+    $engines->phrases('no stop that and tell me if you are open on monday');
+    $c->say(voice_of('no stop that and tell me if you are open on monday'), wait => 1200);
+    $c->hears($c->said->[1], 60);
+    my @frames = $c->levels($begin);
+    my ($first) = sounds_between(\@frames, 12);
+    # a pause between words is 50 ms; one that is shorter than 240 ms was cut
+    my @words = sounds_between([ @frames[ $first->[0] .. $first->[1] - 1 ] ], 0);
+    my ($line) = grep { /^agent: Unchar/ } @{ lines($c) };
+    my $replayed = sql(qq{SELECT bool_and(r.heard IS NOT DISTINCT FROM t.heard) FROM mulberry.replay_turns('$c->{call}', NULL, 'clinic') r
+        JOIN mulberry_internal.conversations v ON v.call_id = '$c->{call}' JOIN mulberry_internal.conversation_turns t ON t.conversation = v.id AND t.turn = r.turn});
+    return (@words - ($words[-1][1] - $words[-1][0] < 12), scalar(split ' ', ($line // 'agent:') =~ s/^agent:|\|$//gr), $replayed);
+}
+
+$c = call();
+$c->hears(ask_about($c, 'tell me the uneven one')->[1], 60);
+is(lines($c)->[1], "agent: $uneven", 'a short sentence is heard');
+poll_until(sub { sql("SELECT count(*) FROM $kept") == 1 }, 'it is kept');
+my @times = split /,/, sql("SELECT array_to_string(words, ',') FROM $kept");
+is_deeply([ map { $times[ 2 * $_ ] } 0 .. @times / 2 - 1 ], [ 20, 22, 25, 28, 31, 34, 37 ], 'with where its words end in the text');
+is_deeply([ grep { abs($times[ 2 * $_ + 1 ] - 300 * $_ - 250) > 20 } 0 .. @times / 2 - 1 ], [], 'and when each of them is over') or note("@times");
+for my $by ('the service', 'the database')
+{
+    sql('DELETE FROM mulberry_internal.speech_cache') if $by eq 'the service';
+    my $before = said_anew();
+    my ($played, $stored, $replayed) = interrupted();
+    is(said_anew() - $before, $by eq 'the service' ? 1 : 0, "it is said by $by");
+    cmp_ok(abs($played - $stored), '<=', 1, "and heard as far as it sounded when it is interrupted: $stored of $played words");
+    is($replayed, 't', 'also when it is replayed');
+    poll_until(sub { sql("SELECT count(*) FROM $kept") == 1 }, 'it is kept');
+}
+for my $words ('NULL', "'{20,250,22,2147483647}'", "'{20,NULL}'")
+{
+    sql("UPDATE mulberry_internal.speech_cache SET words = $words");
+    my $before = said_anew();
+    $c = call();
+    $c->hears(ask_about($c, 'tell me the uneven one')->[1], 60);
+    is(lines($c)->[1], "agent: $uneven", "a sentence whose words are $words is heard");
+    is(said_anew(), $before, 'as it is remembered');
+}
+
 # ---- who is slow is left ----
 
 sql(q{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "silence_prompt_ms": 0, "filler_ms": 0, "hedge_speak_ms": 300}', 'clinic')});

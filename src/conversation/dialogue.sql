@@ -525,33 +525,32 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN sha256(convert_to(voice_key || E'\n' || text, 'UTF8'));
 COMMENT ON FUNCTION speech_digest(text, text) IS 'by which the sound of a sentence is found again (internal)';
 
-CREATE OR REPLACE FUNCTION mulberry.find_speech(text text, voice_key text, tenant text DEFAULT NULL) RETURNS bytea
+CREATE OR REPLACE FUNCTION mulberry.find_speech(text text, voice_key text, tenant text DEFAULT NULL, OUT sound bytea, OUT words integer[])
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
-    sound bytea;
     used  timestamptz;
 BEGIN
     PERFORM mulberry_internal.check_texts('text', find_speech.text, 'voice_key', find_speech.voice_key);
     sound := mulberry_internal.prompt_of(owner, find_speech.text);
     IF sound IS NULL THEN
-        SELECT c.audio, c.used_at INTO sound, used FROM mulberry_internal.speech_cache c
+        SELECT c.audio, c.words, c.used_at INTO sound, words, used FROM mulberry_internal.speech_cache c
          WHERE c.tenant = owner AND c.digest = mulberry_internal.speech_digest(find_speech.text, find_speech.voice_key);
         IF used < clock_timestamp() - interval '1 hour' THEN
             UPDATE mulberry_internal.speech_cache c SET used_at = clock_timestamp()
              WHERE c.tenant = owner AND c.digest = mulberry_internal.speech_digest(find_speech.text, find_speech.voice_key);
         END IF;
     END IF;
-    RETURN sound;
 END
 $$;
 COMMENT ON FUNCTION mulberry.find_speech(text, text, text) IS
     'how a sentence sounds, mu-law with 8000 samples a second: by set_prompt(), or by keep_speech() for this voice; null: nobody has said '
-    'it. Needs gateway access';
+    'it. words: where each word ends, in bytes of the text, and when it is over, in ms; null: not known. Needs gateway access';
 
-CREATE OR REPLACE FUNCTION mulberry.keep_speech(text text, voice_key text, sound bytea, tenant text DEFAULT NULL) RETURNS boolean
+CREATE OR REPLACE FUNCTION mulberry.keep_speech(text text, voice_key text, sound bytea, tenant text DEFAULT NULL, words integer[] DEFAULT NULL)
+RETURNS boolean
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -565,9 +564,11 @@ BEGIN
     ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
         RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded',
             DETAIL = 'At most 960000, two minutes.';
+    ELSIF cardinality(words) % 2 <> 0 OR cardinality(words) NOT BETWEEN 2 AND 128 OR array_position(words, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'words must have an end in the text and a time each, of 64 words at most' USING ERRCODE = 'array_subscript_error';
     END IF;
-    INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio)
-    VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound)
+    INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio, words)
+    VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound, words)
     ON CONFLICT ON CONSTRAINT speech_cache_pkey DO NOTHING;
     IF NOT FOUND THEN
         RETURN false;
@@ -581,9 +582,10 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION mulberry.keep_speech(text, text, bytea, text) IS
-    'keeps how a sentence sounds in a voice, for this tenant alone; about 2000 of them, those that were said last. False: it was there. '
-    'Needs gateway access. Errors: 22004, 54000 too long';
+COMMENT ON FUNCTION mulberry.keep_speech(text, text, bytea, text, integer[]) IS
+    'keeps how a sentence sounds in a voice, for this tenant alone; about 2000 of them, those that were said last. words: of each word, '
+    'where it ends in the text, in bytes, and when it is over, in ms. False: it was there. Needs gateway access. Errors: 22004, 2202E '
+    'words that are no pairs or too many, 54000 too long';
 
 CREATE OR REPLACE VIEW mulberry.conversation_lines WITH (security_barrier) AS
     SELECT t.name AS tenant, c.call_id, l.number, l.speaker, l.text, l.cut, l.at

@@ -140,12 +140,14 @@ CREATE TABLE speech_cache (
     digest  bytea NOT NULL CHECK (octet_length(digest) = 32),
     audio   bytea NOT NULL CHECK (octet_length(audio) BETWEEN 1 AND 960000),
     used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    words   integer[] CHECK (cardinality(words) BETWEEN 2 AND 128),
     PRIMARY KEY (tenant, digest)
 );
 CREATE INDEX speech_cache_used ON speech_cache (tenant, used_at);
 COMMENT ON TABLE speech_cache IS 'sentences of agents as they sound, mu-law with 8000 samples a second; made anew when they are gone';
 COMMENT ON COLUMN speech_cache.digest IS 'SHA-256 of voice and text';
 COMMENT ON COLUMN speech_cache.used_at IS 'about when it was said last';
+COMMENT ON COLUMN speech_cache.words IS 'of each word, where it ends in the text, in bytes, and when it is over, in ms; null: who spoke did not tell';
 SELECT pg_catalog.pg_extension_config_dump('speech_cache', 'WHERE false');
 
 CREATE SEQUENCE call_order_id;
