@@ -1712,7 +1712,7 @@ COMMENT ON COLUMN conversation_turns.first_piece_ms IS 'the first piece of the r
 COMMENT ON COLUMN conversation_turns.first_sent_ms IS 'its first frame was sent';
 COMMENT ON COLUMN conversation_turns.interrupt_onset_ms IS 'the speech began that interrupted it';
 COMMENT ON COLUMN conversation_turns.interrupted_ms IS 'and was taken to be an interruption';
-COMMENT ON COLUMN conversation_turns.reply_end_ms IS 'its sound ended, where it was cut too; or it was given up before anything of it was heard';
+COMMENT ON COLUMN conversation_turns.reply_end_ms IS 'its sound ended, where it was cut too; or it was given up before it was heard';
 COMMENT ON COLUMN conversation_turns.text_class IS 'how what was said ended, which says how long was waited';
 COMMENT ON COLUMN conversation_turns.reopened IS 'times that it went on after it had been taken to be over';
 COMMENT ON COLUMN conversation_turns.cut_offs IS 'of them after the reply had begun';
