@@ -51,6 +51,21 @@ SELECT count(*) AS flows_again FROM mulberry_internal.claim_jobs(1, 10, '2030-01
 SELECT event, payload FROM mulberry_internal.events WHERE event LIKE 'endpoint%' ORDER BY id;
 TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
 
+-- what was under way, and fails while another asks, waits for the answer to that and not until its time would be up
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 3);
+SELECT min(id) AS first, max(id) AS last FROM mulberry_internal.claim_jobs(1, 2, '2030-01-01 00:00') \gset
+SELECT mulberry_internal.report_endpoint(:ai, 'HTTP 503', '2030-01-01 00:00');
+SELECT mulberry_internal.fail_attempt(id, lease_token, 'endpoint', 'HTTP 503', NULL, '2030-01-01 00:00') AS while_open
+  FROM mulberry_internal.job_queue WHERE id = :first;
+SELECT probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:01');
+SELECT mulberry_internal.fail_attempt(id, lease_token, 'endpoint', 'HTTP 503', NULL, '2030-01-01 00:00:01') AS while_half_open
+  FROM mulberry_internal.job_queue WHERE id = :last;
+SELECT id - :first AS job, state, run_at FROM mulberry_internal.job_queue ORDER BY id;
+SELECT mulberry_internal.report_probe(:ai, true, probe, NULL, '2030-01-01 00:00:02') FROM mulberry_internal.endpoint_state WHERE state = 'half_open';
+SELECT count(*) AS flows_again FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:02');
+DELETE FROM mulberry_internal.events WHERE event LIKE 'endpoint%';
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
+
 -- it comes back by degrees: two at once, twice as many after each window in which so many were served, or of ten seconds
 SELECT mulberry.alter_endpoint('ai', max_concurrency => 20);
 SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 200);

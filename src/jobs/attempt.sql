@@ -185,8 +185,8 @@ BEGIN
                                     <= current_setting('mulberry.endpoint_patience')::interval THEN
                 delay := first_delay;
             END IF;
-            -- It goes behind the others, so that it is not the next probe again.
-            delay := delay + coalesce(greatest(breaker.retry_at - at, '0'), '0');
+            -- It goes behind the others, so that it is not the next probe again.  While one asks, retry_at is until when it may.
+            delay := delay + CASE WHEN breaker.state = 'open' THEN greatest(breaker.retry_at - at, '0') ELSE '0' END;
         WHEN 'limited' THEN
             -- A quota is a matter of waiting, a minute for one of requests a minute.  Not all come back at once.
             counts := j.deferrals >= max_deferrals;
