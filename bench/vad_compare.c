@@ -8,7 +8,8 @@
  *	vad_compare count PCM LABELS <DECISIONS					the counts of decisions, one digit a frame
  *
  * NOISE is none, white, car (below 200 Hz), pink, babble (the speech itself, eight times over itself), hum (of the
- * mains, 50 Hz and its harmonics), buzz (60 Hz likewise), fan, rain, street or keys (of a keyboard).  SNR is
+ * mains, 50 Hz and its harmonics), buzz (60 Hz likewise), fan, rain, street, keys (of a keyboard), hail (on metal that
+ * rings), applause (of a few), fire (that crackles) or typewriter (whose keys ring).  SNR is
  * that of the speech while it is active.  The reference is the clean recording: a frame of 20 ms is
  * speech when its power is within 25 dB of the loud frames' (95 %) of its file, and not speech when none within
  * 300 ms is; what lies between is not counted.
@@ -157,6 +158,19 @@ append_recording(signal *s, signal *speech, const char *path)
 	free(bytes);
 }
 
+/* Something struck by x that rings at this pitch and fades by this many seconds. */
+static double
+ring(double x, double hz, double fading)
+{
+	static double last[2];
+	double r = exp(-1.0 / (fading * RATE));
+	double out = x + 2 * r * cos(2 * M_PI * hz / RATE) * last[0] - r * r * last[1];
+
+	last[1] = last[0];
+	last[0] = out;
+	return out;
+}
+
 /* The next sample of a noise of power 1, about. */
 static double
 noise(const char *kind, const signal *s, size_t at)
@@ -229,6 +243,41 @@ noise(const char *kind, const signal *s, size_t at)
 			drop = 0.5 + uniform();
 		drop *= exp(-1.0 / (0.006 * RATE));
 		return 5 * drop * normal() + 0.1 * white;
+	}
+	if (strcmp(kind, "hail") == 0)
+	{
+		double stone = uniform() < 40.0 / RATE ? 6 * exp(0.8 * normal()) : 0;
+
+		return 0.48 * ring(0.05 * white + stone, 1700, 0.003);
+	}
+	if (strcmp(kind, "typewriter") == 0)
+	{
+		static double wait;
+
+		wait -= 1.0 / RATE;
+		if (wait <= 0)
+		{
+			wait = 0.09 + 0.06 * uniform();
+			drop = 1;
+		}
+		drop *= exp(-1.0 / (0.002 * RATE));
+		return 0.63 * ring(0.05 * white + 4 * drop * normal(), 900, 0.004);
+	}
+	if (strcmp(kind, "applause") == 0)
+	{
+		if (uniform() < 25.0 / RATE)
+			drop = 0.3 + uniform();
+		drop *= exp(-1.0 / (0.005 * RATE));
+		low[0] += 0.6 * (white - low[0]);
+		return 7.3 * drop * low[0] + 0.12 * normal();
+	}
+	if (strcmp(kind, "fire") == 0)
+	{
+		if (uniform() < 15.0 / RATE)
+			drop = exp(normal());
+		drop *= exp(-1.0 / (0.0015 * RATE));
+		low[0] += 0.1 * (white - low[0]);
+		return 4 * drop * normal() + 1.5 * low[0];
 	}
 	if (strcmp(kind, "babble") == 0)
 	{

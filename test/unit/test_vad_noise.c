@@ -138,6 +138,74 @@ add_vowel(signal *s, double pitch, double dbfs, double noise_dbfs, double ms)
 	}
 }
 
+/* Clicks at random, so many a second, of noise that begins at once and fades by these ms, some louder than others, in noise. */
+static void
+add_clicks(signal *s, double a_second, double fading_ms, double dbfs, double noise_dbfs, double ms)
+{
+	double peak = sqrt(mb_power_from_dbfs(dbfs));
+	double noise = sqrt(mb_power_from_dbfs(noise_dbfs));
+	double click = 0;
+	size_t n = (size_t) (ms * s->rate / 1000);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		if (check_random_uniform(&s->random) < a_second / s->rate)
+			click = peak * exp(check_random_normal(&s->random) / 2);
+		add_sample(s, (click + noise) * check_random_normal(&s->random));
+		click *= exp(-1000.0 / (fading_ms * s->rate));
+	}
+}
+
+static double
+heard_ms(const heard *h, int rate)
+{
+	uint64_t samples = 0;
+
+	for (int i = 0; i < h->n; i++)
+		if (h->events[i].kind == MB_VAD_SPEECH_ENDED)
+			samples += h->events[i].end - h->events[i].onset;
+	return ms_of(samples, rate);
+}
+
+/* Keys and drops, and a talker among them, who is told as soon as one on a quiet line. */
+static void
+clicks_are_no_speech(void)
+{
+	static const int rates[] = { 8000, 16000, 44100, 48000 };
+	static const struct
+	{
+		double a_second;
+		double fading_ms;
+		double noise_dbfs;
+	} clicks[] = { { 12, 6, -60 }, { 20, 2, -55 }, { 30, 3, -50 } };
+
+	for (int r = 0; r < 4; r++)
+		for (int c = 0; c < 3; c++)
+		{
+			signal s;
+			heard h;
+			size_t voice;
+			bool told = false;
+
+			begin(&s, rates[r], 21 + (uint64_t) c);
+			add_clicks(&s, clicks[c].a_second, clicks[c].fading_ms, -18, clicks[c].noise_dbfs,
+					   20000);
+			detect(&s, NULL, &h);
+			check_range(heard_ms(&h, s.rate), 0, 2000);
+			voice = s.n;
+			add_vowel(&s, 110, -16, clicks[c].noise_dbfs, 800);
+			add_clicks(&s, clicks[c].a_second, clicks[c].fading_ms, -18, clicks[c].noise_dbfs,
+					   1000);
+			detect(&s, NULL, &h);
+			for (int i = 0; i < h.n; i++)
+				told = told ||
+					   (h.events[i].kind == MB_VAD_SPEECH_STARTED && h.events[i].detected > voice &&
+						h.events[i].detected <= voice + (size_t) s.rate * 120 / 1000);
+			check(told);
+			drop(&s);
+		}
+}
+
 static void
 cars_are_no_speech(void)
 {
@@ -310,6 +378,7 @@ main(void)
 	check_run("lost packets do not lower the floor", lost_packets_do_not_lower_the_floor);
 	check_run("direct current is no sound", direct_current_is_no_sound);
 	check_run("cars are no speech", cars_are_no_speech);
+	check_run("clicks are no speech", clicks_are_no_speech);
 	check_run("talkers are heard in noise by their pitch",
 			  talkers_are_heard_in_noise_by_their_pitch);
 	check_run("speech in noise is found, pauses are not", speech_in_noise_is_found);

@@ -21,7 +21,10 @@
  * is taken to be silent.  The first frame sets the floor to its level, but at most
  * to -45 dBFS, so that a call that begins with speech is heard.
  *
- * What is not speech but changes its level quickly or has a pitch (music, tones, clicks of 100 ms) is active, too.
+ * Impulses that come again and again (keys, drops) are not active: frames loud for a part of their time alone that have no pitch, from
+ * the fifth or so within two seconds on.  One right in front of an active frame or right behind one may belong to a word, and counts.
+ *
+ * What is not speech but changes its level quickly or has a pitch (music, tones, clicks of 100 ms or that ring) is active, too.
  * The result does not depend on how the signal is cut into pieces.
  */
 #ifndef MB_VAD_H
@@ -41,6 +44,10 @@
 #define MB_VAD_SHORTEST_PERIOD 10
 #define MB_VAD_LONGEST_PERIOD 67
 #define MB_VAD_BAND_SAMPLES (MB_VAD_BAND_WINDOW + MB_VAD_LONGEST_PERIOD)
+
+/* Parts of a frame of which the power is measured, and how many of them, the quietest, must be loud as well. */
+#define MB_VAD_SLOTS 8
+#define MB_VAD_QUIETEST_SLOTS 5
 
 /* Digital silence of this many frames (500 ms) leaves the floor alone. */
 #define MB_VAD_SILENCE_FRAMES 25
@@ -147,10 +154,15 @@ typedef struct mb_vad
 
 	/* the frame being filled */
 	int n;
-	double power; /* sums over it */
+	double power;				/* sums over it */
+	double slots[MB_VAD_SLOTS]; /* the same over its parts */
 	double band_power;
 	double full_power; /* before the filters, for the level that is told */
 	double sum;
+
+	double impulses; /* heard, each counting less with every frame since */
+	int in_a_row;	 /* impulses up to now */
+	bool left_out;	 /* the last frame was one that was not active */
 
 	int silent_frames; /* of digital silence up to now */
 	mb_vad_floor floor;

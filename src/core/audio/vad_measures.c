@@ -69,6 +69,7 @@ mb_vad_begin_frame(mb_vad *vad)
 {
 	vad->n = 0;
 	vad->power = 0;
+	memset(vad->slots, 0, sizeof(vad->slots));
 	vad->band_power = 0;
 	vad->band_new = 0;
 	vad->full_power = 0;
@@ -85,11 +86,20 @@ pass(mb_vad_filter *filter, float sample)
 	return out;
 }
 
+/* The first sample of a frame that is behind one of its parts. */
+static inline int
+end_of_slot(const mb_vad *vad, int slot)
+{
+	return ((slot + 1) * vad->frame_samples + MB_VAD_SLOTS - 1) / MB_VAD_SLOTS;
+}
+
 void
 mb_vad_measure(mb_vad *vad, const int16_t *samples, int n)
 {
 	float band[MB_VAD_BAND_RATE * MB_VAD_FRAME_MS / 1000 + 2];
 	int taken = 0;
+	int slot = vad->n * MB_VAD_SLOTS / vad->frame_samples;
+	int slot_end = end_of_slot(vad, slot);
 	double power = 0;
 	double full = 0;
 	double sum = 0;
@@ -110,6 +120,9 @@ mb_vad_measure(mb_vad *vad, const int16_t *samples, int n)
 		high = pass(&vad->high_pass[1], pass(&vad->high_pass[0], sample));
 		voice = pass(&vad->low_pass[1], pass(&vad->low_pass[0], high));
 		power += (double) high * high;
+		if (vad->n + i == slot_end)
+			slot_end = end_of_slot(vad, ++slot);
+		vad->slots[slot] += (double) high * high;
 		full += (double) samples[i] * samples[i];
 		sum += samples[i];
 		vad->phase += MB_VAD_BAND_RATE;
@@ -132,6 +145,25 @@ mb_vad_measure(mb_vad *vad, const int16_t *samples, int n)
 	vad->power += power;
 	vad->full_power += full;
 	vad->sum += sum;
+}
+
+double
+mb_vad_lasting_power(const mb_vad *vad)
+{
+	double quietest[MB_VAD_SLOTS];
+	double sum = 0;
+
+	for (int i = 0; i < MB_VAD_SLOTS; i++)
+	{
+		int place = i;
+
+		for (; place > 0 && quietest[place - 1] > vad->slots[i]; place--)
+			quietest[place] = quietest[place - 1];
+		quietest[place] = vad->slots[i];
+	}
+	for (int i = 0; i < MB_VAD_QUIETEST_SLOTS; i++)
+		sum += quietest[i];
+	return sum * MB_VAD_SLOTS / MB_VAD_QUIETEST_SLOTS / vad->frame_samples;
 }
 
 double

@@ -1,6 +1,6 @@
 /*
  * vad_measures.h
- *	  What voice activity measures of a frame: power above 250 Hz, power of the band of
+ *	  What voice activity measures of a frame: power above 250 Hz, of all of it and of its quietest parts, power of the band of
  *	  voices, voicing.  For vad.c alone, which judges them.
  */
 #ifndef MB_VAD_MEASURES_H
@@ -17,6 +17,9 @@ extern void mb_vad_forget_measures(mb_vad *vad);
 /* Takes samples of the current frame, and begins the next. */
 extern void mb_vad_measure(mb_vad *vad, const int16_t *samples, int n);
 extern void mb_vad_begin_frame(mb_vad *vad);
+
+/* The power of the quietest parts of the whole frame: of noise about half that of all of it, of an impulse far less. */
+extern double mb_vad_lasting_power(const mb_vad *vad);
 
 /*
  * How much the last 40 ms of the band repeat themselves: the largest normalized
