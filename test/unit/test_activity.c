@@ -205,6 +205,65 @@ an_echo_in_noise_is_told(void)
 		}
 }
 
+/* Adds bursts of noise, ten a second, as of rain on a car or of keys. */
+static void
+add_bursts(double *out, double from, double to, double dbfs, uint64_t seed)
+{
+	check_random random = { seed };
+	double peak = sqrt(mb_power_from_dbfs(dbfs));
+	double drop = 0;
+
+	for (size_t i = (size_t) (from * RATE); i < (size_t) (to * RATE); i++)
+	{
+		if (check_random_below(&random, RATE / 10) == 0)
+			drop = 0.5 + check_random_uniform(&random);
+		drop *= exp(-1 / (0.01 * RATE));
+		out[i] += peak * drop * check_random_normal(&random);
+	}
+}
+
+/* A noise that comes and goes hides how the echo follows us; that is no sign of its absence. */
+static void
+an_echo_is_not_denied_for_a_noise(void)
+{
+	for (uint64_t seed = 0; seed < 4; seed++)
+	{
+		mb_activity activity;
+		double taken;
+		double heard;
+
+		silence_of_both();
+		add_voice(agent, 2.5, 28, -18, 190, 71 + seed);
+		add_bursts(caller, 0, 30, -20, 81 + seed);
+		mix(-50, 120, 20, 91 + seed);
+		detect(&activity);
+		taken = share(NULL, 6, 28, 0, MB_FRAME_ACTIVE | MB_FRAME_VOICED, MB_FRAME_ECHO);
+		check_range(taken, 0, 0.03);
+		/* nor does it hide who speaks over it */
+		add_voice(caller, 15, 16, -18, 120, 101 + seed);
+		mix(-50, 120, 20, 91 + seed);
+		detect(&activity);
+		heard = share(caller, 15, 16, -22, MB_FRAME_ACTIVE, MB_FRAME_ECHO);
+		check_range(heard, 0.8, 1);
+		check_note("%.1f %% of frames taken for the caller, %.0f %% of his heard", 100 * taken,
+				   100 * heard);
+	}
+}
+
+/* The agent greets before anything is known of the line. */
+static void
+a_noise_is_learnt_while_the_agent_greets(void)
+{
+	mb_activity activity;
+
+	silence_of_both();
+	add_voice(agent, 0, 28, -18, 190, 111);
+	mix(-33, 120, 25, 112);
+	detect(&activity);
+	check_range(share(NULL, 3, 28, 0, MB_FRAME_ACTIVE, MB_FRAME_ECHO), 0, 0.02);
+	check_range(share(NULL, 3, 28, 0, MB_FRAME_NOISY, 0), 0.98, 1);
+}
+
 static void
 a_caller_over_the_echo_is_heard(void)
 {
@@ -326,6 +385,8 @@ main(void)
 	check_run("the path of the echo is learnt, and its frames are told",
 			  the_path_of_the_echo_is_learnt);
 	check_run("an echo in noise is told", an_echo_in_noise_is_told);
+	check_run("an echo is not denied for a noise", an_echo_is_not_denied_for_a_noise);
+	check_run("a noise is learnt while the agent greets", a_noise_is_learnt_while_the_agent_greets);
 	check_run("a caller over the echo is heard", a_caller_over_the_echo_is_heard);
 	check_run("without an echo there is no bar", without_an_echo_there_is_no_bar);
 	check_run("an echo does not raise the floor", an_echo_does_not_raise_the_floor);

@@ -52,6 +52,34 @@ interruption_while_speaking(void)
 	check_int(mb_turn_counted(&s.engine)->false_interruptions, 0);
 }
 
+/* How long after 4,500 the agent pauses for a sound on a noisy line, of whose frames every so manyth has a pitch; -1: it does not. */
+static int32_t
+paused_after(int32_t ms, int every)
+{
+	const session_decision *d;
+
+	ask(4);
+	session_sound(&s, 0, 14000, MB_FRAME_NOISY);
+	for (int32_t i = 0; i < ms / 20; i++)
+		session_sound(&s, 4500 + i * 20, 20,
+					  MB_FRAME_ACTIVE | (i % every == 0 ? MB_FRAME_VOICED : 0));
+	session_run(&s, 14000);
+	d = session_nth(&s, MB_DO_PAUSE, 0);
+	return d != NULL ? d->decision.at - 4500 : -1;
+}
+
+static void
+on_a_noisy_line_a_pitch_that_lasts_is_enough(void)
+{
+	check_range(paused_after(1500, 1), 160, 180);
+	check_int(paused_after(120, 1), -1);
+	/* one that comes and goes has to be longer */
+	check_range(paused_after(1500, 2), 300, 340);
+	check_int(paused_after(260, 2), -1);
+	/* and one that is scattered is none, as long as it may take */
+	check_int(paused_after(1500, 10), -1);
+}
+
 static void
 interruption_while_thinking_is_an_addition(void)
 {
@@ -436,6 +464,8 @@ int
 main(void)
 {
 	check_run("an interruption while the agent speaks", interruption_while_speaking);
+	check_run("on a noisy line a pitch that lasts is enough",
+			  on_a_noisy_line_a_pitch_that_lasts_is_enough);
 	check_run("while it thinks it is an addition", interruption_while_thinking_is_an_addition);
 	check_run("an addition does not repeat what was said",
 			  an_addition_does_not_repeat_what_was_said);

@@ -22,16 +22,23 @@
 /* Memory of the correlation: four seconds. */
 #define FORGET 0.995f
 
-/* Frames that are heard before a path is believed, or that there is none. */
+/* Frames that are heard before anything is believed of a path. */
 #define FRAMES_TO_KNOW 50
-#define FRAMES_TO_DENY 150
 
-/* Correlations of a path that is believed, and of one that is not there. */
+/* Frames of a voice that are as loud as each other, about. */
+#define SYLLABLE_FRAMES 6
+
+/* A floor that was never learnt is not held: the first frame may be anything. */
+#define FLOOR_FRAMES ((MB_VAD_FLOOR_BUCKETS + 1) * MB_VAD_BUCKET_FRAMES)
+
+/* Of a slope's expected error, by which the highest of all delays may be off; where one delay is believed, once. */
+#define ERRORS 2
+
+/* What an echo has at most rises by no more than this (0.25 dB) with each look, ten frames: who speaks over us is unexplained, too. */
+#define RISE 1.03f
+
+/* Correlation of a path that is believed. */
 #define CORRELATED 0.6f
-#define UNCORRELATED 0.3f
-
-/* Loss of a path that is not there. */
-#define ABSENT_GAIN 0.01f
 
 /* Frames around the delay that are echo, too: half a frame more or less, and what lingers. */
 #define SMEAR 2
@@ -88,6 +95,7 @@ mb_activity_init(mb_activity *activity, const mb_activity_options *options)
 	memset(activity, 0, sizeof(*activity));
 	activity->options = *options;
 	activity->echo.lag = -1;
+	activity->echo.most = 1;
 	activity->echo.since_played = BAR_FRAMES;
 	vad.voicing = true;
 	vad.on_event = NULL;
@@ -113,42 +121,54 @@ loudest(const mb_echo *echo, int from, int to)
 	return most;
 }
 
-/* The delay at which in and out go together best. */
+/*
+ * The delay at which in and out go together best; and what the echo's gain does not exceed, at that delay or, where
+ * none can be believed, at any.
+ */
 static void
 look_for_path(mb_echo *echo)
 {
 	float best = 0;
 	float gain = 0;
+	float most_at_best = 0;
+	float most = 0;
 	int lag = -1;
 	float in = echo->in / echo->weight;
-	float in_variance = echo->in_squares / echo->weight - in * in;
+	float in_variance = fmaxf(echo->in_squares / echo->weight - in * in, 0);
 
 	for (int i = 0; i < MB_ECHO_LAGS; i++)
 	{
 		float out = echo->out[i] / echo->weight;
 		float out_variance = echo->out_squares[i] / echo->weight - out * out;
-		float covariance = echo->products[i] / echo->weight - in * out;
-		float correlation;
+		float covariance = fmaxf(echo->products[i] / echo->weight - in * out, 0);
+		float unexplained;
+		float slope;
+		float error;
 
-		if (in_variance <= 0 || out_variance <= 0 || covariance <= 0)
+		if (out_variance <= 0)
 			continue;
-		correlation = covariance / sqrtf(in_variance * out_variance);
-		if (correlation > best)
+		unexplained = fmaxf(in_variance - covariance * covariance / out_variance, 0);
+		slope = covariance / out_variance;
+		error = sqrtf(unexplained / out_variance * SYLLABLE_FRAMES / echo->weight);
+		most = fmaxf(most, slope + ERRORS * error);
+		if (in_variance > 0 && covariance / sqrtf(in_variance * out_variance) > best)
 		{
-			best = correlation;
-			gain = covariance / out_variance;
+			best = covariance / sqrtf(in_variance * out_variance);
+			gain = slope;
+			most_at_best = slope + error;
 			lag = i;
 		}
 	}
-	if (best >= CORRELATED && echo->heard >= FRAMES_TO_KNOW)
+	if (echo->heard < FRAMES_TO_KNOW)
+		return;
+	if (best >= CORRELATED)
 	{
 		echo->lag = lag;
 		echo->gain = gain;
+		echo->most = most_at_best;
 	}
-	else if (best < UNCORRELATED && echo->heard >= FRAMES_TO_DENY && echo->lag < 0)
-		echo->absent = true;
-	if (echo->lag >= 0)
-		echo->absent = false;
+	else if (echo->lag < 0)
+		echo->most = fminf(most, echo->most * RISE);
 }
 
 static void
@@ -186,19 +206,31 @@ beside_noise(const mb_activity *activity, float in)
 	return in > floor ? sqrtf(in * in - floor * floor) : 0;
 }
 
+/* Amplitude of our own voice, as it may come back now; 0 when we are silent. */
+static float
+own_voice(const mb_echo *echo)
+{
+	if (echo->since_played >= BAR_FRAMES)
+		return 0;
+	if (echo->lag >= 0)
+		return loudest(echo, echo->lag - SMEAR, echo->lag + SMEAR) * echo->most;
+	return loudest(echo, 0, BAR_FRAMES) * echo->most;
+}
+
 /* Below this a frame is our own voice. */
 static float
-bar(const mb_activity *activity)
+bar(const mb_activity *activity, float own)
 {
 	const mb_echo *echo = &activity->echo;
+	float margin = factor(activity->options.margin_db);
+	float above = own * margin;
 
-	if (echo->lag >= 0)
-		return hypotf(loudest(echo, echo->lag - SMEAR, echo->lag + SMEAR) * echo->gain,
-					  noise(activity)) *
-			   factor(activity->options.margin_db);
-	if (echo->absent)
-		return loudest(echo, 0, BAR_FRAMES) * ABSENT_GAIN;
-	return loudest(echo, 0, BAR_FRAMES) * factor(-activity->options.start_loss_db);
+	if (echo->since_played >= BAR_FRAMES)
+		return 0;
+	if (echo->lag < 0)
+		above =
+			fminf(above, loudest(echo, 0, BAR_FRAMES) * factor(-activity->options.start_loss_db));
+	return hypotf(above, noise(activity) * margin);
 }
 
 mb_activity_frame
@@ -206,6 +238,7 @@ mb_activity_feed(mb_activity *activity, const int16_t *samples, double played_db
 {
 	mb_echo *echo = &activity->echo;
 	mb_activity_frame frame = { 0, -100 };
+	float own;
 	float below;
 	float in;
 
@@ -215,8 +248,13 @@ mb_activity_feed(mb_activity *activity, const int16_t *samples, double played_db
 		echo->since_played = 0;
 	else if (echo->since_played < BAR_FRAMES)
 		echo->since_played++;
-	below = echo->since_played < BAR_FRAMES ? bar(activity) : 0;
-	mb_vad_hold_floor(&activity->vad, below > 0);
+	own = own_voice(echo);
+	below = bar(activity, own);
+	/* what is well under the floor does not raise it */
+	mb_vad_hold_floor(&activity->vad,
+					  own > noise(activity) * 0.5f && activity->floor_frames >= FLOOR_FRAMES);
+	if (activity->floor_frames < FLOOR_FRAMES)
+		activity->floor_frames++;
 	mb_vad_feed(&activity->vad, samples, 160);
 	in = (float) amplitude(activity->frame.level_dbfs);
 	/* as long as something of ours may come back */

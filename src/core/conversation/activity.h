@@ -4,14 +4,17 @@
  *
  * Samples of 8 kHz go in as they come, with the level of what we play at the time; flags of
  * turn.h come out, one set for each 20 ms.  The voice activity detector (audio/vad.h) says what is
- * active and voiced.  Its floors stand still while the agent speaks, so that an echo does not raise them.
+ * active and voiced.  Its floors stand still while the agent's echo may be about as loud as they are, so that it does not
+ * raise them, but not before they are known.
  *
  * Echo has no canceller here.  It is told by its level: outbound and inbound envelopes are
  * correlated over delays of 0 to 600 ms while we play and the caller does not, which
  * teaches the delay and the loss of this call's path.  The noise of the line is taken off what came in before,
  * and added to what is expected.  While we play, and for 300 ms after, what
- * is not margin_db above what the path would bring back is echo.  Until the path is known the
- * bar is start_loss_db under the loudest we played in the last 400 ms.  When we are silent there is no bar.
+ * is not margin_db above what the path would bring back at most, by what was heard, is echo.  Until the path is known that
+ * is what an echo of the loudest we played in the last 400 ms would be at most, which on a line
+ * without one is next to nothing, and the bar is no higher than start_loss_db under it.  A noise that comes and goes
+ * makes that less certain, and no echo absent.  When we are silent there is no bar.
  */
 #ifndef MB_ACTIVITY_H
 #define MB_ACTIVITY_H
@@ -37,9 +40,9 @@ typedef struct mb_echo
 	float out_squares[MB_ECHO_LAGS];
 	float products[MB_ECHO_LAGS];
 
-	int lag;	 /* frames; -1: not known */
-	bool absent; /* nothing of ours comes back */
-	float gain;	 /* amplitude in for amplitude out */
+	int lag;	/* frames; -1: not known */
+	float gain; /* amplitude in for amplitude out */
+	float most; /* which it does not exceed; of a lag that is not known, any */
 } mb_echo;
 
 typedef struct mb_activity_options
@@ -67,8 +70,9 @@ typedef struct mb_activity
 	mb_echo echo;
 	mb_vad_frame frame; /* the last that the detector told */
 	bool told;
-	int tone_run;	 /* frames in a row in which the receiver saw one */
-	int tone_frames; /* it saw one that lasted so long ago */
+	int floor_frames; /* heard with floors that follow, up to what it takes to know them */
+	int tone_run;	  /* frames in a row in which the receiver saw one */
+	int tone_frames;  /* it saw one that lasted so long ago */
 } mb_activity;
 
 /* MB_ERR_RANGE for an option outside the range noted above.  The state may not be moved. */

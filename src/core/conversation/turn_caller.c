@@ -302,6 +302,7 @@ mb_caller_frame(mb_turn *turn, uint8_t flags)
 	int32_t voiced = (flags & MB_FRAME_VOICED) != 0 ? MB_TURN_FRAME_MS : 0;
 
 	turn->noisy = (flags & MB_FRAME_NOISY) != 0;
+	turn->voiced_frames = turn->voiced_frames << 1 | (active && voiced > 0);
 	if (!active)
 	{
 		if (turn->speaking &&

@@ -176,21 +176,38 @@ speech_ms(const mb_turn *turn)
 	return turn->suspected ? turn->last_active - turn->onset : 0;
 }
 
+/* With a pitch, of the time that stage 1 takes, up to now: what is scattered over a long noise is no voice. */
+static int32_t
+voiced_ms(const mb_turn *turn)
+{
+	int32_t window = mb_turn_setting(turn, MB_TURN_STAGE1);
+	uint64_t frames = turn->voiced_frames;
+	int32_t ms = 0;
+
+	if (window < mb_turn_setting(turn, MB_TURN_STAGE1_VOICED))
+		window = mb_turn_setting(turn, MB_TURN_STAGE1_VOICED);
+	for (; window > 0 && frames != 0; window -= MB_TURN_FRAME_MS, frames >>= 1)
+		ms += frames & 1 ? MB_TURN_FRAME_MS : 0;
+	return ms;
+}
+
 static void
 look_for_stage1(mb_turn *turn)
 {
 	int32_t need = mb_turn_setting(turn, MB_TURN_STAGE1);
 	int32_t noisy = mb_turn_setting(turn, MB_TURN_STAGE1_NOISY);
 	int32_t early = mb_turn_setting(turn, MB_TURN_STAGE1_EARLY);
+	int32_t voiced = voiced_ms(turn);
 	bool hard;
 
-	if (turn->noisy && noisy > need)
+	/* a pitch that lasts is nobody's noise */
+	if (turn->noisy && noisy > need && voiced < mb_turn_setting(turn, MB_TURN_STAGE1_SURE))
 		need = noisy;
 	if (turn->clock < mb_turn_setting(turn, MB_TURN_EARLY) && early > need)
 		need = early;
 	if (!turn->open || !turn->speaking || speech_ms(turn) < need ||
-		turn->voiced_ms < mb_turn_setting(turn, MB_TURN_STAGE1_VOICED) ||
-		turn->clock != turn->last_active || mb_agent_protected(turn, &hard))
+		voiced < mb_turn_setting(turn, MB_TURN_STAGE1_VOICED) || turn->clock != turn->last_active ||
+		mb_agent_protected(turn, &hard))
 		return;
 	/* what is played to its end has nothing to be paused, and its last mark is on its way */
 	mb_agent_pause(turn);

@@ -60,6 +60,8 @@ static const mb_turn_number_kind numbers[MB_TURN_NUMBERS] = {
 	[MB_TURN_DIGIT_TWIN] = { "digit_twin_ms", 0, 5000, 1000,
 							 "a digit told and one heard so near are one" },
 	[MB_TURN_MAX_DURATION] = { "max_duration_ms", 0, 86400000, 3600000, "of the call; 0: any" },
+	[MB_TURN_STAGE1_SURE] = { "stage1_sure_ms", 0, 1000, 120,
+							  "of stage 1 with a pitch: as soon on a noisy line" },
 };
 
 static const char *const lists[MB_TURN_LISTS] = {

@@ -76,6 +76,9 @@ typedef enum mb_turn_number
 	MB_TURN_BURST_WAIT,		 /* for what tells when a clear was carried out */
 	MB_TURN_DIGIT_TWIN,		 /* a digit from its tone and one told are one */
 	MB_TURN_MAX_DURATION,	 /* of the call; 0: any */
+
+	/* what came later: the numbers of a conversation are stored in this order */
+	MB_TURN_STAGE1_SURE, /* so much with a pitch pauses the agent as soon on a noisy line */
 	MB_TURN_NUMBERS
 } mb_turn_number;
 

@@ -42,7 +42,8 @@ typedef struct mb_turn
 	int32_t last_active; /* end of its last active frame */
 	int32_t active_ms;
 	int32_t voiced_ms;
-	int32_t speech_end; /* of the last speech that was no mere suspicion */
+	uint64_t voiced_frames; /* a bit for each of the last ones, the newest lowest */
+	int32_t speech_end;		/* of the last speech that was no mere suspicion */
 
 	/* the caller's turn; what of the text is before base belongs to the turn that was committed */
 	bool open;
