@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine_service.h"
 #include "log.h"
 #include "talk_internal.h"
 
