@@ -32,6 +32,7 @@ struct gw_scribe
 	http_transfer *asking;
 	http_task task;			/* nothing could be sent */
 	program_text utterance; /* that is asked for, a file */
+	bool plain;				/* in the simpler form of answer */
 	program_text answer;
 	gw_complaint complaint;
 };
@@ -211,12 +212,16 @@ is_done(void *arg, int status, const char *why)
 	if (why != NULL)
 		fail(scribe, why);
 	else if (status == 200)
+	{
+		/* other calls have the same service: what it takes in no form says nothing of its forms */
+		service->plain = scribe->plain;
 		take_answer(scribe);
-	else if ((status == 400 || status == 415 || status == 422) && !service->plain &&
+	}
+	else if ((status == 400 || status == 415 || status == 422) && !scribe->plain &&
 			 !says_how(service))
 	{
 		/* some know "json" only */
-		service->plain = true;
+		scribe->plain = true;
 		send_file(scribe);
 	}
 	else
@@ -274,7 +279,6 @@ static void
 write_form(const gw_scribe *scribe, const char *boundary, program_text *body)
 {
 	const gw_service *service = scribe->service;
-	bool plain = service->plain || strncmp(service->model, "gpt-4o", 6) == 0;
 	const json_t *temperature = json_object_get(service->options, "temperature");
 	char number[32];
 
@@ -285,8 +289,9 @@ write_form(const gw_scribe *scribe, const char *boundary, program_text *body)
 	program_text_add(body, scribe->utterance.data, scribe->utterance.length);
 	program_text_puts(body, "\r\n");
 	add_field(body, boundary, "model", service->model);
-	add_field(body, boundary, "response_format",
-			  gw_service_option(service, "response_format", plain ? "json" : "verbose_json"));
+	add_field(
+		body, boundary, "response_format",
+		gw_service_option(service, "response_format", scribe->plain ? "json" : "verbose_json"));
 	add_field(body, boundary, "language",
 			  gw_service_option(service, "language", service->language));
 	add_field(body, boundary, "prompt", gw_service_option(service, "prompt", NULL));
@@ -333,6 +338,7 @@ send_file(gw_scribe *scribe)
 void
 gw_scribe_ask(gw_scribe *scribe, const uint8_t *mulaw, size_t n)
 {
+	scribe->plain = scribe->service->plain || strncmp(scribe->service->model, "gpt-4o", 6) == 0;
 	scribe->utterance.length = 0;
 	write_file(&scribe->utterance, mulaw, n);
 	send_file(scribe);

@@ -139,6 +139,33 @@ is(metric('fallbacks_total{kind="listen"}'), $fallbacks, 'which is no fallback')
 is($engines->asked->{scribe}[-1]{response_format}, 'json', 'in the form of its model');
 is($node->psql('postgres', q{SELECT mulberry.alter_endpoint('files', options => '{"streaming": "no"}', tenant => 'clinic')}), 3, 'the option is true or false');
 
+# ---- a form of answer that it does not know ----
+
+sql(q{SELECT mulberry.alter_endpoint('files', model => 'whisper-1', tenant => 'clinic')});
+$fallbacks = metric('fallbacks_total{kind="listen"}');
+$engines->behave(scribe => 'plain');
+$engines->delays(scribe => 700);
+my @both = map { call() } 1 .. 2;
+$engines->phrases(('are you open on monday') x 2);
+$_->say($question) foreach @both;
+my @from = map { $_->said->[1] } @both;
+$both[$_]->hears($from[$_], 40) foreach 0, 1;
+$_->stop foreach @both;
+is_deeply(lines($_), \@right, 'of two calls that a service tells so at a time both are answered') foreach @both;
+is(metric('fallbacks_total{kind="listen"}'), $fallbacks, 'and nobody has failed');
+$engines->delays(scribe => 0);
+$engines->behave(scribe => 'reject');
+my $goes_on = call();
+$c = call();
+$c->say($question);
+$c->closed;
+$engines->behave(scribe => 'ok');
+$engines->phrases('are you open on monday');
+$goes_on->say($question);
+$goes_on->hears($goes_on->said->[1], 40);
+$goes_on->stop;
+is($engines->asked->{scribe}[-1]{response_format}, 'verbose_json', 'what it takes in no form says nothing of its forms');
+
 is_deeply([ grep { !/upgrade/ } $engines->wrong ], [], 'all services were asked in their forms');
 unlike(log_of_gateway($gateway), qr/sk-test/, 'no key is in the log');
 

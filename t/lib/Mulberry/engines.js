@@ -7,7 +7,7 @@
 //	always		long, short		what stretches are heard as when there are no phrases left: those of 800 ms and more, and those below
 //	delays		ear, scribe, mouth, voice, model (ms, but for an ear also a list for the next answers)	until they answer; write: between two pieces of what the model writes
 //	behave		who (ear, scribe, mouth, voice, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was
-//				said); a scribe also plain (knows no verbose_json), unsure (of a segment that is none), empty (text null), page (there is a long one at its URL);
+//				said); a scribe also plain (knows no verbose_json), reject (400), unsure (of a segment that is none), empty (text null), page (there is a long one at its URL);
 //				an ear also pings (many, and reads no answers for a second);
 //				a voice also error (says that the quota is used up), untimed (no times of characters), close (when all contexts are closed)
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
@@ -325,9 +325,10 @@ async function transcribe(state, request, response, body) {
     if (await fault(state, "scribe", response)) return;
     await sleep(delayOf(state, "scribe"));
     const how = state.how.scribe;
-    response.writeHead(how === "plain" && form.response_format !== "json" ? 400 : 200, { "Content-Type": "application/json" });
+    response.writeHead(how === "reject" || (how === "plain" && form.response_format !== "json") ? 400 : 200, { "Content-Type": "application/json" });
     if (how === "garbage") return response.end("<html>");
     if (how === "plain" && form.response_format !== "json") return response.end('{"error": {"message": "response_format verbose_json is not compatible with this model"}}');
+    if (how === "reject") return response.end('{"error": {"message": "Invalid file"}}');
     if (how === "empty") return response.end('{"text": null}');
     const text = form.file.loud < 800 ? "" : state.phrases.shift() || "mumbling";
     const segments = [{ id: 0, text: " " + text, no_speech_prob: 0.01, avg_logprob: -0.2 }];
