@@ -106,20 +106,27 @@ talk_plan_let_go(talk_plan *plan)
 	free(plan);
 }
 
+/* Those that can be used, and of each its voice key where there is room for them. */
 static int
-read_services(const talk_plan *plan, const json_t *list, gw_service **services)
+read_services(const talk_plan *plan, const json_t *list, gw_service **services, char **voice_keys)
 {
 	int n = 0;
 
 	for (size_t i = 0; i < json_array_size(list) && n < TALK_SERVICES; i++)
 	{
+		const json_t *json = json_array_get(list, i);
+		const char *key = json_string_value(json_object_get(json, "voice_key"));
 		const char *problem;
 
-		services[n] = gw_service_read(json_array_get(list, i), plan->tenant, &problem);
-		if (services[n] != NULL)
-			n++;
-		else
+		services[n] = gw_service_read(json, plan->tenant, &problem);
+		if (services[n] == NULL)
+		{
 			gw_log(GW_ERROR, "a service cannot be used", "tenant %s: %s", plan->tenant, problem);
+			continue;
+		}
+		if (voice_keys != NULL)
+			voice_keys[n] = strdup(key == NULL ? "" : key);
+		n++;
 	}
 	return n;
 }
@@ -127,19 +134,12 @@ read_services(const talk_plan *plan, const json_t *list, gw_service **services)
 static bool
 read_plan(talk_plan *plan, const json_t *json)
 {
-	const json_t *speak = json_object_get(json, "speak");
 	const char *reply = json_string_value(json_object_get(json, "reply"));
 
-	plan->n_listen = read_services(plan, json_object_get(json, "listen"), plan->listen);
-	plan->n_speak = read_services(plan, speak, plan->speak);
-	plan->n_chat = read_services(plan, json_object_get(json, "chat"), plan->chat);
-	for (int i = 0; i < plan->n_speak; i++)
-	{
-		const char *key =
-			json_string_value(json_object_get(json_array_get(speak, (size_t) i), "voice_key"));
-
-		plan->voice_keys[i] = strdup(key == NULL ? "" : key);
-	}
+	plan->n_listen = read_services(plan, json_object_get(json, "listen"), plan->listen, NULL);
+	plan->n_speak =
+		read_services(plan, json_object_get(json, "speak"), plan->speak, plan->voice_keys);
+	plan->n_chat = read_services(plan, json_object_get(json, "chat"), plan->chat, NULL);
 	plan->reply_timeout_ms = (int) json_integer_value(json_object_get(json, "reply_timeout_ms"));
 	plan->hedge_ms[GW_TALK_REPLY] =
 		(int) json_integer_value(json_object_get(json, "hedge_reply_ms"));

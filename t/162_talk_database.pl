@@ -47,6 +47,20 @@ poll_until(sub { kept() >= 3 }, 'short pieces of replies are kept');
 is(sql(q{SELECT count(*) FROM mulberry_internal.speech_cache WHERE length(audio) > 24000}), '0', 'and not a long one among them');
 lines($c);
 
+# behind a service that this gateway does not know yet
+sub voice_key { my ($i) = @_; return sql("SELECT mulberry_internal.dialogue_services(t.id, 'speak', '{}')->$i->>'voice_key' FROM mulberry_internal.tenants t WHERE t.name = 'clinic'") }
+sub heard_by { my ($key) = @_; return sql("SELECT (mulberry.find_speech('I do not know.', '$key', 'clinic')).sound IS NOT NULL") }
+sql(q{ALTER FUNCTION mulberry_internal.dialogue_services RENAME TO known_services;
+    CREATE FUNCTION mulberry_internal.dialogue_services(owner uuid, purpose text, settings jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
+        SELECT CASE WHEN $2 = 'speak' THEN '[{"name": "new", "form": "new", "url": "http://127.0.0.1:1", "timeout_ms": 1000, "voice_key": "new"}]' ELSE '[]' END::jsonb
+            || mulberry_internal.known_services($1, $2, $3) $$; DELETE FROM mulberry_internal.speech_cache});
+$c = call();
+$c->hears(asks($c, 'clinic', 'nothing more'), 40);
+poll_until(sub { kept() >= 1 }, 'a sentence is kept');
+is_deeply([ map { heard_by(voice_key($_)) } 0, 1 ], [ 'f', 't' ], 'for the voice that has said it');
+lines($c);
+sql(q{DROP FUNCTION mulberry_internal.dialogue_services; ALTER FUNCTION mulberry_internal.known_services RENAME TO dialogue_services});
+
 # ---- who keeps the sentences does not answer ----
 
 # an apology that has been said
