@@ -66,6 +66,7 @@ sub figures
     my $c = caller($peers, $gateway, sprintf('%032x', 100 + $n), delay => $way, defined $noise ? (noise => noise_of($question)) : (), defined $echo ? (echo => -$echo, echoDelay => 120) : ());
     $c->hears(0, 40);
     my (@waits, @shares, @stops, @played, %wrong);
+    my $sounding;    # frames of an answer that is heard to its end
     for my $round (1 .. $each)
     {
         for my $kind (qw(plain interrupt mhm cough))
@@ -99,8 +100,13 @@ sub figures
                     push @played, @words - ($words[-1][1] - $words[-1][0] < 12);
                 }
             }
-            # who goes on says all words in the end, and has said a part of one twice
-            elsif ($kind ne 'plain') { $wrong{"cut by $kind"}++ if grep({ $_->[1] - $_->[0] >= 12 } sounds_between(\@frames, 0)) != split ' ', $answer }
+            # who goes on has said everything in the end, whether he paused or not, and within a word or not
+            elsif ($kind eq 'plain') { $sounding = grep { $_ >= 100 } @frames }
+            else
+            {
+                $wrong{"cut by $kind"}++ if grep({ $_ >= 100 } @frames) < $sounding - 6;
+                $wrong{"paused for $kind"}++ if sounds_between(\@frames, 12) > 1;
+            }
         }
     }
     $c->stop;
@@ -154,13 +160,15 @@ note(sprintf '%d turns, %d callers at once, services answer in %d ms together; n
 note(sprintf 'end of speech to first audio at the ear: median %s ms, 95 %% %s ms (700)', at(0.5, @waits), at(0.95, @waits));
 note(sprintf 'of it until the first audio came, beyond the 200 ms of silence, model and voice: median %.1f ms, 95 %% %.1f ms (20), most %.1f', at(0.5, @shares), at(0.95, @shares), at(1, @shares));
 note(sprintf 'speech onset to silence at the ear: median %s ms, 95 %% %s ms of %d (300)', at(0.5, @stops), at(0.95, @stops), scalar @stops);
-note(sprintf 'of %d each: interruptions missed %d, cut by "mhm" %d, by a cough %d', $kinds, map { $wrong{$_} // 0 } 'missed', 'cut by mhm', 'cut by cough');
+note(sprintf 'of %d each: interruptions missed %d; cut by "mhm" %d, by a cough %d; a pause for "mhm" %d, for a cough %d', $kinds,
+    map { $wrong{$_} // 0 } 'missed', 'cut by mhm', 'cut by cough', 'paused for mhm', 'paused for cough');
 my %off;
 $off{ abs($_->[0] - $_->[1]) }++ foreach @heard;
 note(sprintf 'words heard of interrupted answers, as stored and as played: %s off by none, %s by one, %s by more, of %d; %d not told apart', map({ $off{$_} // 0 } 0, 1), scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), scalar @heard, $played - @heard);
 is(scalar @waits, 4 * $kinds, 'each question was answered');
 is(scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), 0, 'what is stored as heard of an answer is off by one word at most');
 cmp_ok($wrong{missed} // 0, '<', $kinds, 'interruptions interrupt');
+cmp_ok($wrong{"cut by $_"} // 0, '<', $kinds, "and not each $_ does") foreach qw(mhm cough);
 is_deeply([ $engines->wrong ], [], 'all services were asked in their forms');
 
 $gateway->{run}->kill_kill;
