@@ -142,7 +142,7 @@ take_key(gw_media_session *session, char digit)
 		return;
 	}
 	p->media = session->media;
-	strcpy(p->id, session->id);
+	memcpy(p->id, session->id, sizeof(p->id));
 	p->digit[0] = digit;
 	p->unit.statement = &press_media_key;
 	p->unit.n_parameters = 2;
@@ -279,17 +279,17 @@ ask_whether_to_talk(gw_media_session *session, const char *opening, size_t n)
 	const gw_media_peer *peer = session->peer;
 	asking *a = calloc(1, sizeof(*a));
 	char abilities[80];
+	size_t last;
 
 	if (a == NULL)
 		return false;
 	snprintf(abilities, sizeof(abilities), "{%s%s%s%s%s", peer->clear != NULL ? "clear," : "",
 			 peer->pause != NULL ? "pause," : "", peer->mark != NULL ? "marks," : "",
 			 peer->tells_unheard ? "exact_queue," : "", peer->keeps_no_time ? "we_pace," : "");
-	if (abilities[strlen(abilities) - 1] == ',')
-		abilities[strlen(abilities) - 1] = '\0';
-	strcat(abilities, "}");
+	last = strlen(abilities) - 1;
+	snprintf(abilities + last + (abilities[last] != ','), 2, "}");
 	a->media = session->media;
-	strcpy(a->id, session->id);
+	memcpy(a->id, session->id, sizeof(a->id));
 	a->call_id = strdup(session->call_id);
 	a->tenant = strdup(session->tenant->name);
 	a->abilities = strdup(abilities);

@@ -279,7 +279,7 @@ take_start(stream *s, const json_t *message)
 		refuse(s, "the stream has no id");
 		return;
 	}
-	strcpy(s->sid, sid);
+	snprintf(s->sid, sizeof(s->sid), "%s", sid);
 	if (!read_format(s, gw_dialect_member(start, GW_WORD_FORMAT)))
 	{
 		refuse(s,
