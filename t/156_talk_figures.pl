@@ -95,9 +95,11 @@ sub figures
                 else
                 {
                     push @stops, ($first->[1] - $said->[0]) * $ms;
-                    # words of the agent have a pause of 50 ms between them; one that is shorter than 240 ms was cut
-                    my @words = sounds_between([ @frames[ 0 .. $first->[1] - $begin - 1 ] ], 0);
-                    push @played, @words - ($words[-1][1] - $words[-1][0] < 12);
+                    # the answer to what is said comes behind its end: what sounds until then is of this one, in words of one length, of which the
+                    # last may be cut
+                    my @until = @frames[ 0 .. $said->[1] - $begin - 1 ];
+                    push @played, int(grep({ $_ >= 100 } @until) / ($sounding / (split ' ', $answer)) + 0.1);
+                    $wrong{again}++ if grep { $_ >= 100 } @until[ $first->[1] - $begin .. $#until ];
                 }
             }
             # who goes on has said everything in the end, whether he paused or not, and within a word or not
@@ -160,11 +162,12 @@ note(sprintf '%d turns, %d callers at once, services answer in %d ms together; n
 note(sprintf 'end of speech to first audio at the ear: median %s ms, 95 %% %s ms (700)', at(0.5, @waits), at(0.95, @waits));
 note(sprintf 'of it until the first audio came, beyond the 200 ms of silence, model and voice: median %.1f ms, 95 %% %.1f ms (20), most %.1f', at(0.5, @shares), at(0.95, @shares), at(1, @shares));
 note(sprintf 'speech onset to silence at the ear: median %s ms, 95 %% %s ms of %d (300)', at(0.5, @stops), at(0.95, @stops), scalar @stops);
-note(sprintf 'of %d each: interruptions missed %d; cut by "mhm" %d, by a cough %d; a pause for "mhm" %d, for a cough %d', $kinds,
-    map { $wrong{$_} // 0 } 'missed', 'cut by mhm', 'cut by cough', 'paused for mhm', 'paused for cough');
+note(sprintf 'of %d each: interruptions missed %d, and the agent heard again during %d; cut by "mhm" %d, by a cough %d; a pause for "mhm" %d, for a cough %d', $kinds,
+    map { $wrong{$_} // 0 } 'missed', 'again', 'cut by mhm', 'cut by cough', 'paused for mhm', 'paused for cough');
 my %off;
 $off{ abs($_->[0] - $_->[1]) }++ foreach @heard;
 note(sprintf 'words heard of interrupted answers, as stored and as played: %s off by none, %s by one, %s by more, of %d; %d not told apart', map({ $off{$_} // 0 } 0, 1), scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), scalar @heard, $played - @heard);
+note("played $_->[0], stored $_->[1]") foreach grep { $_->[0] != $_->[1] } @heard;
 is(scalar @waits, 4 * $kinds, 'each question was answered');
 is(scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), 0, 'what is stored as heard of an answer is off by one word at most');
 cmp_ok($wrong{missed} // 0, '<', $kinds, 'interruptions interrupt');
