@@ -80,6 +80,35 @@ on_a_noisy_line_a_pitch_that_lasts_is_enough(void)
 	check_int(paused_after(1500, 10), -1);
 }
 
+/* How long the agent is silent for a sound from 4,500 on, of whose frames those within so much of its beginning have a pitch; -1: it does not go on. */
+static int32_t
+silent_on_a_noisy_line(int32_t ms, int32_t voiced, const char *text)
+{
+	const session_decision *d;
+
+	ask(4);
+	session_sound(&s, 0, 16000, MB_FRAME_NOISY);
+	for (int32_t at = 0; at < ms; at += 20)
+		session_sound(&s, 4500 + at, 20,
+					  MB_FRAME_ACTIVE | (at < voiced && at % 100 < 60 ? MB_FRAME_VOICED : 0));
+	if (text != NULL)
+		session_event_at(&s, 4500 + ms + 100, (mb_turn_input){ .kind = MB_IN_FINAL }, text);
+	session_run(&s, 16000);
+	check_int(session_count(&s, MB_DO_PAUSE), 1);
+	d = session_nth(&s, MB_DO_RESUME, 0);
+	return d != NULL ? d->decision.at - session_nth(&s, MB_DO_PAUSE, 0)->decision.at : -1;
+}
+
+static void
+on_a_noisy_line_who_talks_on_is_waited_for(void)
+{
+	check_int(silent_on_a_noisy_line(3000, 3000, "no I want to hear about another day"), -1);
+	check_int(session_count(&s, MB_DO_INTERRUPTED), 1);
+	/* what has no pitch any more, or for long and nobody can understand it, is not */
+	check_range(silent_on_a_noisy_line(7000, 400, NULL), 2000, 2020);
+	check_range(silent_on_a_noisy_line(7000, 7000, NULL), 4000, 4020);
+}
+
 static void
 interruption_while_thinking_is_an_addition(void)
 {
@@ -466,6 +495,8 @@ main(void)
 	check_run("an interruption while the agent speaks", interruption_while_speaking);
 	check_run("on a noisy line a pitch that lasts is enough",
 			  on_a_noisy_line_a_pitch_that_lasts_is_enough);
+	check_run("on a noisy line who talks on is waited for",
+			  on_a_noisy_line_who_talks_on_is_waited_for);
 	check_run("while it thinks it is an addition", interruption_while_thinking_is_an_addition);
 	check_run("an addition does not repeat what was said",
 			  an_addition_does_not_repeat_what_was_said);

@@ -213,11 +213,23 @@ look_for_stage1(mb_turn *turn)
 	mb_agent_pause(turn);
 }
 
+/* Whether there was a voice within the last second: a quarter of its frames had a pitch. */
+static bool
+talks_on(const mb_turn *turn)
+{
+	return __builtin_popcountll(turn->voiced_frames) >= 64 / 4;
+}
+
 static void
 look_for_stage2(mb_turn *turn)
 {
 	int32_t paused = turn->clock - turn->paused_at;
 	int32_t silence = mb_caller_silence(turn);
+	int32_t patience = mb_turn_setting(turn, MB_TURN_RESUME);
+
+	/* on a noisy line it is a text that confirms, which may come behind the last word only */
+	if (turn->noisy && turn->speaking && talks_on(turn))
+		patience *= 2;
 
 	if (turn->resuming)
 		return;
@@ -230,8 +242,7 @@ look_for_stage2(mb_turn *turn)
 				tell_interrupted(turn, MB_WHY_SPEECH);
 			mb_agent_yield(turn);
 		}
-		else if (paused >= mb_turn_setting(turn, MB_TURN_RESUME) &&
-				 (!turn->speaking || turn->noisy))
+		else if (paused >= patience && (!turn->speaking || turn->noisy))
 			let_pass(turn, true);
 	}
 	else if (silence >= mb_turn_setting(turn, MB_TURN_FINAL_WAIT))
