@@ -195,7 +195,7 @@ gw_ear_open(http_client *client, const gw_service *service, const gw_ear_events 
 		ear->timeout_ms = service->timeout_ms;
 		ear->timer = (http_timer){ .due = is_late, .arg = ear };
 		ear->alive = (http_timer){ .due = keep_alive, .arg = ear };
-		ear->max_chunk = (size_t) (form->rate / 1000 * form->chunk_ms);
+		ear->max_chunk = (size_t) form->rate / 1000 * form->chunk_ms;
 		ear->chunk = malloc(ear->max_chunk * sizeof(int16_t));
 		ear->text_room = 64;
 		ear->text = malloc(ear->text_room);

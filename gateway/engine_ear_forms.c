@@ -44,7 +44,7 @@ add_mulaw(program_text *message, const int16_t *samples, size_t n)
 static void
 add_base64(program_text *message, const void *bytes, size_t n)
 {
-	char *text = malloc(GW_BASE64_LENGTH(n));
+	char *text = malloc(GW_BASE64_LENGTH(n) + 1);
 
 	if (text == NULL)
 	{

@@ -580,7 +580,7 @@ gw_media_free(gw_media *media)
 	http_loop_clear_timer(media->gateway->loop, &media->store);
 	http_loop_clear_timer(media->gateway->loop, &media->patience);
 	while (media->sessions != NULL)
-		free_session(media->sessions);
+		free_session(media->sessions); /* NOLINT(clang-analyzer-unix.Malloc): it is taken out */
 	if (media->client != NULL)
 	{
 		gw_voices_free(media->client);

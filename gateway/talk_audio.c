@@ -127,8 +127,7 @@ new_part(void)
 static bool
 add_part(talk_audio *audio)
 {
-	http_blob **parts =
-		realloc(audio->parts, (size_t) (audio->n_parts + 1) * sizeof(*audio->parts));
+	http_blob **parts = realloc(audio->parts, (size_t) (audio->n_parts + 1) * sizeof(http_blob *));
 	http_blob *part = parts == NULL ? NULL : new_part();
 
 	if (parts != NULL)
@@ -193,7 +192,7 @@ talk_audio_forget_before(talk_audio *audio, size_t place)
 		http_blob_release(audio->parts[i]);
 	audio->n_parts -= n;
 	audio->gone += (size_t) n * PART;
-	memmove(audio->parts, audio->parts + n, (size_t) audio->n_parts * sizeof(*audio->parts));
+	memmove(audio->parts, audio->parts + n, (size_t) audio->n_parts * sizeof(http_blob *));
 }
 
 void

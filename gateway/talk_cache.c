@@ -212,11 +212,12 @@ static void
 forget_one(void)
 {
 	remembered **last = &memory;
-	remembered *r;
+	remembered *r = memory;
 
-	while ((*last)->next != NULL)
-		last = &(*last)->next;
-	r = *last;
+	if (r == NULL)
+		return;
+	for (; r->next != NULL; r = r->next)
+		last = &r->next;
 	*last = NULL;
 	free_remembered(r);
 }
