@@ -54,15 +54,14 @@ free_session(gw_media_session *session)
 {
 	gw_media *media = session->media;
 
-	if (media->sessions == session)
-		media->sessions = session->next;
-	else
-		for (gw_media_session *s = media->sessions; s != NULL; s = s->next)
-			if (s->next == session)
-			{
-				s->next = session->next;
-				break;
-			}
+	for (gw_media_session **place = &media->sessions; *place != NULL; place = &(*place)->next)
+	{
+		if (*place == session)
+		{
+			*place = session->next;
+			break;
+		}
+	}
 	media->n--;
 	http_loop_clear_timer(media->gateway->loop, &session->watchdog);
 	http_loop_clear_timer(media->gateway->loop, &session->limit);

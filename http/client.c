@@ -305,16 +305,12 @@ static void
 free_transfer(http_transfer *transfer)
 {
 	http_client *client = transfer->handle.client;
+	http_transfer **place = &client->transfers;
 
-	if (client->transfers == transfer)
-		client->transfers = transfer->next;
-	else
-		for (http_transfer *t = client->transfers; t != NULL; t = t->next)
-			if (t->next == transfer)
-			{
-				t->next = transfer->next;
-				break;
-			}
+	while (*place != NULL && *place != transfer)
+		place = &(*place)->next;
+	if (*place != NULL)
+		*place = transfer->next;
 	http_loop_clear_timer(client->loop, &transfer->patience);
 	http_loop_cancel(client->loop, &transfer->task);
 	http_handle_end(&transfer->handle);
